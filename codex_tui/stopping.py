@@ -11,7 +11,8 @@ from codex_tui.runs.follower import snapshot
 from training.contract.run_directory import Request, RunDirectory
 
 StopRequest = Literal["save", "terminate", "kill", "end"]
-"""What a stop came to. end: no trainer ran (the run was held or waited), so it ends at once and nothing is lost."""
+"""What a stop does to the run. end: no trainer ran (the run was held or waited), so the run ends at once and nothing is
+lost."""
 PARK_REASON = "You lent the card."
 
 
@@ -19,8 +20,8 @@ def stop(run: RunDirectory) -> StopRequest:
     """Ask the run to end. The first request lets it save, the second ends it at once, the third kills the trainer, or
     the keeper if there is no trainer.
 
-    Returns what the request comes to. Raises BadInput where no trainer or keeper runs, CodexError where the request
-    did not reach the machine that trains.
+    Returns what the request does to the run. Raises BadInput where no trainer or keeper runs, CodexError where the
+    request did not reach the machine that trains.
     """
     refresh(run)
     if not run.is_live():

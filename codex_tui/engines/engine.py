@@ -28,7 +28,7 @@ class Start:
     `interpreter` is None for an engine that shares no folder with this machine. `until` is a new deadline in Unix
     seconds, `math.inf` to lift the old one, None to leave it; config.json has it already. `wait`: take a place in the
     queue of the card instead of the card itself. `from_start`: the person accepts that all checkpoints are damaged.
-    `report` gets the progress of what takes longer than a second, such as sending the dataset.
+    `report` gets the progress of slow work, such as sending the dataset.
     """
 
     attempt: int

@@ -161,7 +161,7 @@ class EngineWatch:
 
 def choose_pause(record: EngineRecord) -> float:
     """Choose the seconds until the next look at a shown run. A machine that has not answered for long is asked seldom:
-    it may refuse the login, and bar who tries too often."""
+    it may refuse the login, and block an address that tries too often."""
     if record.status != "unreachable":
         return SHOWN_SECONDS
     return min(SELDOM_SECONDS, max(SHOWN_SECONDS, (time.time() - record.since) / 10))

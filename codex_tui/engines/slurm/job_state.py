@@ -1,4 +1,4 @@
-"""What Slurm says about a job, in plain words."""
+"""Asks Slurm for the state of a job, and describes it in plain words."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ def make_script(run: RunDirectory, python: Path, setup: Sequence[str]) -> str:
 
 
 def _make_environ() -> dict[str, str]:
-    """The environment of the job. It is inherited, so that no secret is on a command line. Nothing remains of a job in
-    which a person submits this one, such as its number of restarts."""
+    """The environment of the job. It is inherited, so that no secret is on a command line. A person may submit the run
+    from inside another job, whose variables are removed, such as its number of restarts."""
     return {name: value for name, value in make_keeper_environ().items() if not _belongs_to_job(name)}
 
 

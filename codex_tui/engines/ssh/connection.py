@@ -191,7 +191,8 @@ class Connection:
         )
 
     def _check(self, program: str, code: int, errors: IO[bytes], *, begun: bool, before: bytes = b"") -> None:
-        """Raise what `code` and stderr say. `begun`: the shell over there has started the command."""
+        """Raise the error that the exit code and stderr show, if there is one. `begun`: the shell over there has
+        started the command."""
         errors.seek(0)
         text = errors.read().decode(errors="replace")
         if code == SSH_FAILED and begun:

@@ -62,7 +62,7 @@ class Installer:
         self._folder = f"{self._apps}/{make_package().name}"
 
     def install(self, report: OnProgress) -> None:
-        """Raises Unreachable, and CodexError with what the machine lacks."""
+        """Install the app. Raises Unreachable, and CodexError if the machine lacks something."""
         report(Progress(f"looking at {self._remote.name}"))
         machine = examine(self._connection, self._remote.root)
         require(machine, self._remote.name)

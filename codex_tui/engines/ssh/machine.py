@@ -1,4 +1,4 @@
-"""What the other machine is: its system, its Python, and room in the remote's folder."""
+"""Examines the other machine: its system, its Python, and the free room in the remote's folder."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ FROM_THERE = ("stack", "actual", "chat_template", "dataset_fingerprint", "row_fo
 
 
 class Seen(NamedTuple):
-    """What the far end said last. `folder` is "" if there is no such run over there."""
+    """The state of the run that the far end sent last. `folder` is "" if there is no such run over there."""
 
     live: bool
     folder: str

@@ -27,7 +27,7 @@ from training.contract.engine import EngineName
 MAX_BYTES = 2**20
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)  # `--on NAME` takes these words too
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}"
-# Nothing that ssh could take for an option or a shell for a command.
+# A text that ssh can't take for an option, nor a shell for a command.
 HOST = r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.+@:%\[\]-]{0,254}"
 PATH = r"/[^\x00-\x1f\x7f]*"
 HINTS = {

@@ -26,7 +26,7 @@ LIST_SECONDS = 120.0  # to read large files over there
 
 
 def list_results(connection: Connection, root: str, identity: Mapping[str, object]) -> dict[str, Listing]:
-    """List the folders over there that have files. `identity` tells the run; see `mirror.identify`."""
+    """List the folders over there that have files. `identity` is what `mirror.identify` returns."""
     folders = ["adapter", "judgements"]
     for frame in frames.ask(connection, root, "list_results", LIST_SECONDS, folders=folders, **identity):
         if frame.kind == "listing":
@@ -42,8 +42,8 @@ def fetch_results(
     results: Mapping[str, Listing],
     report: OnProgress = ignore_progress,
 ) -> bool:
-    """Fetch from the run's folder `place` over there what differs here. Returns whether something did. A judgement that
-    was made here stays. Raises CodexError, also if a file changes meanwhile, and OSError."""
+    """Fetch the folders in `results` that differ here, from the run's folder `place` over there. Returns whether one
+    did. A judgement that was made here stays. Raises CodexError, also if a file changes meanwhile, and OSError."""
     fetched = False
     for name, files in results.items():
         folder = run.path / name

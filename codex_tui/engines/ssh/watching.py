@@ -21,7 +21,7 @@ ANSWER_SECONDS = 10.0
 
 
 class Note(NamedTuple):
-    """What this process knows from the remote. `answered` is the Unix time of its last answer."""
+    """The state of a run on its remote, as this process saw it last. `answered` is the Unix time of its last answer."""
 
     status: EngineStatus
     reason: str = ""
@@ -34,7 +34,7 @@ _notes: dict[Path, Note] = {}
 
 
 def find_note(run: RunDirectory) -> Note | None:
-    """Return what the last look came to, unless it is too old or there was none."""
+    """Return the note of the last look, unless it is too old or there was none."""
     note = _notes.get(run.path)
     return note if note and time.monotonic() - note.noted < ANSWER_SECONDS else None
 
