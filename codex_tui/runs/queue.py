@@ -59,14 +59,16 @@ def describe_busy_for(run: RunDirectory) -> str:
         profile = RunConfig.read(run.config).profile
     except ConfigError:
         return ""
-    return _describe_busy(CardQueue(locations.runs_home(), name_cards(*read_devices(profile))))
+    return _describe_busy(CardQueue(locations.runs_home(), name_cards(*read_devices(profile))), run.name)
 
 
-def _describe_busy(queue: CardQueue) -> str:
+def _describe_busy(queue: CardQueue, name: str = "") -> str:
+    """Describe the runs in `queue` except the one that is called `name`: another viewer may resume it just now."""
     try:
-        sentence = describe_runs_before(queue.read(), queue.cards)
+        tickets = [ticket for ticket in queue.read() if ticket.run != name]
     except OSError:
         return ""
+    sentence = describe_runs_before(tickets, queue.cards)
     return clean(f"{sentence}.") if sentence else ""
 
 

@@ -22,6 +22,7 @@ from codex_tui.base import locations, settings
 from codex_tui.base.errors import BadInput, EnvironmentMissing
 from codex_tui.engines import local
 from codex_tui.launch_plan import make_plan
+from codex_tui.runs.queue import describe_busy_for
 from training.contract.card_queue import CardQueue
 from training.contract.run_directory import RunDirectory
 from training.dataset.book import DEMO_BOOK_FILE
@@ -198,6 +199,16 @@ def test_of_two_that_start_at_once_the_one_that_trains_is_known(home: Path, pyth
     until(lambda: "another process is training this run" in log(run))
     assert run.read_process() == holder
     assert run.is_trainer_alive()
+
+
+def test_a_run_does_not_come_before_itself(home: Path, python: Path, profile: Path) -> None:
+    run = launch(profile, python=python)
+    until(lambda: "training" in log(run))
+    assert describe_busy_for(run) == ""  # another viewer may have resumed it just now
+
+    lease = CardQueue.of_card(locations.runs_home(), "cpu").take("other", start_now=True)
+    assert describe_busy_for(run) == "other trains on the CPU."
+    lease.close()
 
 
 def test_of_resumes_at_once_one_trains_and_the_others_are_refused(home: Path, python: Path, profile: Path) -> None:
