@@ -3,15 +3,18 @@
     meter.py ours RUN_DIRECTORY
     meter.py bare CONFIG.json OUTPUT_DIR [options of bare_unsloth.py]
 
-Commands come on stdin, one a line: `steps N` runs N steps, `profile N` runs N steps under torch's profiler, `evaluate`
-evaluates once, `end` ends the process. Each answer is one line of JSON on the descriptor METER_FD. The variables
-METER_VARLEN and METER_TOGGLE change one thing, see toggles.py.
+Commands come on stdin, one a line: `steps N` runs N steps, `profile N` runs N steps under torch's profiler, `calls N`
+runs N steps and counts the calls of Python functions, `evaluate` evaluates once, `end` ends the process. Each answer is
+one line of JSON on the descriptor METER_FD. The variables METER_VARLEN and METER_TOGGLE change one thing, see
+toggles.py.
 """
 
 from __future__ import annotations
 
+import cProfile
 import json
 import os
+import pstats
 import sys
 import time
 from pathlib import Path
@@ -47,6 +50,7 @@ def install() -> None:
             self.tokens = 0
             self.begun: float | None = None
             self.profiler: Any = None
+            self.calls: cProfile.Profile | None = None
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
             def count(module: Any, arguments: Any, inputs: dict[str, Any]) -> None:
@@ -70,6 +74,10 @@ def install() -> None:
                 self.profiler.stop()
                 figures |= measure_kernels(self.profiler)
                 self.profiler = None
+            if self.calls:  # before Python 3.12 those of this thread alone, without the backward passes on a GPU
+                self.calls.disable()
+                figures["calls"] = pstats.Stats(self.calls).total_calls
+                self.calls = None
             if torch.cuda.is_available():
                 figures["reserved_mib"] = round(torch.cuda.max_memory_reserved() / 2**20)
                 figures["allocated_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
@@ -89,6 +97,9 @@ def install() -> None:
                 device = torch.profiler.ProfilerActivity.CUDA if torch.cuda.is_available() else None
                 self.profiler = torch.profiler.profile(activities=[device or torch.profiler.ProfilerActivity.CPU])
                 self.profiler.start()
+            if command == "calls":
+                self.calls = cProfile.Profile()
+                self.calls.enable()
             synchronize()
             self.begun = time.perf_counter()
 

@@ -1,6 +1,7 @@
 """Several cards: speed, memory, losses, stop and resume, and a killed rank, on one machine with NVIDIA GPUs.
 
-    PYTHONPATH=. python tests/benchmarks/ranks.py 1 2 [4] [--shape 3b] [--steps 24] [--work DIR]
+    PYTHONPATH=. python tests/benchmarks/ranks.py 1 2 [4] [--shape 3b] [--batch 1] [--steps 24] [--work DIR]
+    PYTHONPATH=. python tests/benchmarks/ranks.py 1 2 --pairs 3 [--batch 4]
     PYTHONPATH=. python tests/benchmarks/ranks.py --fsdp [--shape 8b]
 
 Run it with an interpreter that has the training stack. The model has random weights and the shape of a real one; it is
@@ -10,6 +11,9 @@ loaded in 4 bits, and all rows have 2,048 tokens. Prints a JSON line for each fi
 - "losses": the largest number of cards with launch.keep_batch beside one card. In the middle, one of its ranks is
   killed, and the run is resumed, stopped and resumed again.
 - "killed": how long it takes until the run tells of a killed rank, and until no rank is left.
+
+A step has four rows a card: in four passes, or with `--batch 4` in one, which leaves the CPU less to launch. With
+`--pairs`, only the speed is measured, of each number of cards in turn.
 
 With `--fsdp`, trains the shape on two cards with DDP and with FSDP, which is stopped and resumed, and prints the losses
 and the memory of both.
@@ -45,7 +49,7 @@ from training.memory.forecast import Machine, forecast
 from training.memory.model_shape import ModelShape
 
 HERE = Path(__file__).resolve().parent
-LENGTH, ACCUMULATED, EVAL_ROWS = 2048, 4, 6
+LENGTH, ROWS, EVAL_ROWS = 2048, 4, 6  # ROWS: of a step, on each card
 WARM_UP = 4  # steps
 SAVE_STEPS = 4
 MIB = 2**20
@@ -75,13 +79,16 @@ def say(table: str, **figures: Any) -> None:
     print(json.dumps({"table": table, **figures}), flush=True)
 
 
-def make_run(name: str, work: Path, cards: list[int], steps: int, **launch: Any) -> tuple[RunDirectory, Profile]:
+def make_run(
+    name: str, work: Path, cards: list[int], steps: int, batch: int = 1, **launch: Any
+) -> tuple[RunDirectory, Profile]:
     profile = load_profile(PROFILE)
     values = profile.model_dump()
     values["hardware"] |= {"device": cards if len(cards) > 1 else cards[0], "display_reserve_mib": 0}
     values["model"] |= {"name": str(work / "model"), "max_seq_length": LENGTH}
     values["dataset"] |= {"eval_fraction": 0.01, "max_eval_rows": EVAL_ROWS}
-    values["training"] |= {"max_steps": steps, "gradient_accumulation_steps": ACCUMULATED, "warmup_steps": 2}
+    values["training"] |= {"max_steps": steps, "per_device_train_batch_size": batch, "warmup_steps": 2}
+    values["training"] |= {"gradient_accumulation_steps": ROWS // batch}
     values["evaluation"] |= {"eval_steps": steps // 2, "sample_max_new_tokens": 8}
     values["checkpoints"] |= {"save_steps": SAVE_STEPS}
     values["launch"] |= launch
@@ -118,10 +125,10 @@ def wait_for_step(run: RunDirectory, process: subprocess.Popen[bytes], step: int
         time.sleep(0.05)
 
 
-def measure(work: Path, cards: list[int], steps: int, memory: CardMemory) -> RunDirectory:
+def measure(work: Path, cards: list[int], args: argparse.Namespace, memory: CardMemory, turn: int = 0) -> RunDirectory:
     """Train on `cards`, each with the batch of one card."""
     began = time.monotonic()
-    run, profile = make_run(f"speed-{len(cards)}", work, cards, steps, keep_batch=False)
+    run, profile = make_run(f"speed-{len(cards)}-{turn}", work, cards, args.steps, args.batch, keep_batch=False)
     finish(run, start(run))
     seen = events(run)
     rates = [e.tokens_per_second for e in seen if isinstance(e, ev.Metrics) and e.step > WARM_UP]
@@ -132,6 +139,7 @@ def measure(work: Path, cards: list[int], steps: int, memory: CardMemory) -> Run
     say(
         "speed",
         cards=len(cards),
+        batch=args.batch,
         tokens_per_second=round(statistics.median(rates), 1),
         lowest=min(rates),
         highest=max(rates),
@@ -235,6 +243,8 @@ def main() -> None:
     parser.add_argument("cards", nargs="*", type=int, default=[1, 2], help="the numbers of cards")
     parser.add_argument("--shape", default=None, help="3b; with --fsdp 8b")
     parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--batch", type=int, choices=[1, 2, 4], default=1, help="rows of a pass")
+    parser.add_argument("--pairs", type=int, default=None, help="turns of each number of cards")
     parser.add_argument("--fsdp", action="store_true")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
     args = parser.parse_args()
@@ -242,9 +252,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=args.work) as temporary:
         work = Path(temporary)
         write_model(args.shape or ("8b" if args.fsdp else "3b"), work / "model")
-        write_rows(work / "rows.jsonl", max(args.cards) * ACCUMULATED * args.steps + 2 * EVAL_ROWS, LENGTH)
+        write_rows(work / "rows.jsonl", max(args.cards) * ROWS * args.steps + 2 * EVAL_ROWS, LENGTH)
         if args.fsdp:
             compare_fsdp(work, args.steps)
+            return
+        if args.pairs is not None:
+            for turn in range(args.pairs):
+                for cards in args.cards:
+                    measure(work, [*range(cards)], args, CardMemory(), turn)
             return
         memory = CardMemory()
         *small, largest = sorted(args.cards)
@@ -252,12 +267,12 @@ def main() -> None:
             firsts = [sum(small[:place]) for place in range(len(small))]
             with ThreadPoolExecutor() as pool:
                 jobs = [
-                    pool.submit(measure, work, [*range(first, first + cards)], args.steps, memory)
+                    pool.submit(measure, work, [*range(first, first + cards)], args, memory)
                     for first, cards in zip(firsts, small, strict=True)
                 ]
             one = jobs[0].result()
         memory = CardMemory()
-        measure(work, [*range(largest)], args.steps, memory)
+        measure(work, [*range(largest)], args, memory)
         compare(work, [*range(largest)], args.steps, one)
 
 

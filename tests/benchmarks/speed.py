@@ -5,7 +5,11 @@
 Run it with an interpreter that has the training stack. All scripts of a table are loaded at once and take turns of
 `--steps` steps, so that a noisy host slows all of them. The model has random weights and the shape of a real one.
 `--shape demo` takes the demo's model, and needs no GPU.
-`--variant NAME=VALUE` adds our trainer once more with that environment variable.
+`--variant NAME=VALUE` adds our trainer once more with that environment variable. `--scripts` loads only these scripts
+of a table: two have more of the host for themselves than six.
+
+The time of a step on a large GPU is that of the CPU which launches the kernels, and varies. How many Python functions a
+step calls does not.
 """
 
 from __future__ import annotations
@@ -111,6 +115,8 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
     scripts = []
 
     def add(name: str, *options: str, accumulation: int = 4, packing: str = "off", **env: str) -> None:
+        if args.scripts and name not in args.scripts:
+            return
         config = make_config(model, rows, work, accumulation=accumulation, packing=packing)
         run = RunDirectory(work / name)
         run.create()
@@ -139,10 +145,11 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
     for _ in range(args.pairs):
         for script in scripts:
             script.turns.append(script.ask(f"steps {args.steps}"))
+    profiled = PROFILED_SHORT if table == "short" else PROFILED
     for script in scripts:
-        report(table, script, script.ask(f"profile {PROFILED_SHORT if table == 'short' else PROFILED}"))
+        report(table, script, script.ask(f"calls {profiled}"), script.ask(f"profile {profiled}"), scripts[0])
     for script in scripts:
-        if not script.name.startswith("ours-METER"):
+        if not args.scripts and not script.name.startswith("ours-METER"):
             print(
                 json.dumps({"table": f"{table}, evaluation", "script": script.name, **script.ask("evaluate")}),
                 flush=True,
@@ -151,15 +158,17 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
         script.process.kill()
 
 
-def report(table: str, script: Script, profiled: dict[str, Any]) -> None:
-    rates = [turn["tokens"] / turn["seconds"] for turn in script.turns]
+def report(table: str, script: Script, called: dict[str, Any], profiled: dict[str, Any], first: Script) -> None:
+    rates, firsts = ([turn["tokens"] / turn["seconds"] for turn in each.turns] for each in (script, first))
     figures = {
         "table": table,
         "script": script.name,
         "tokens_per_second": round(statistics.median(rates), 1),
         "lowest": round(min(rates), 1),
         "highest": round(max(rates), 1),
+        "median_of_pairs": round(statistics.median(mine / other for mine, other in zip(rates, firsts, strict=True)), 3),
         "tokens_a_step": round(sum(turn["tokens"] for turn in script.turns) / sum(1 for _ in script.turns)),
+        "python_calls_per_1000_tokens": round(1000 * called["calls"] / called["tokens"]),
         "kernels_per_1000_tokens": round(1000 * profiled.get("kernels", 0) / profiled["tokens"], 1),
         "busy_ms_per_1000_tokens": round(1e6 * profiled.get("busy_seconds", 0) / profiled["tokens"], 2),
         "reserved_mib": profiled.get("reserved_mib"),
@@ -174,6 +183,7 @@ def main() -> None:
     parser.add_argument("--shape", default="3b")
     parser.add_argument("--pairs", type=int, default=5, help="turns of each script")
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
+    parser.add_argument("--scripts", nargs="+", metavar="NAME", help='such as "bare-packing" and "ours-48-rows"')
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
     args = parser.parse_args()
