@@ -8,8 +8,9 @@ Run it with an interpreter that has the training stack. All scripts of a table a
 `--variant NAME=VALUE` adds our trainer once more with that environment variable. `--scripts` loads only these scripts
 of a table: two have more of the host for themselves than six.
 
-The time of a step on a large GPU is that of the CPU which launches the kernels, and varies. How many Python functions a
-step calls does not.
+The time of a step on a large GPU is that of the CPU which launches the kernels, and varies between equal processes too:
+so all of them take their turns on the same cores, and `--copies 2` loads each script twice. How many Python functions
+a step calls does not vary.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 from gpu import PROFILE, ROOT, config_of
 
 from codex_tui.profiles.resolve import load_profile
@@ -38,6 +40,7 @@ WARM_UP = 3  # steps
 PROFILED = 2  # steps of long rows; the passes of a step of short rows vary, so more of these
 PROFILED_SHORT = 4
 PACKED_ROWS = 48  # rows a step of the comparison with bare packing, whose step is 4 packs of about 12 rows
+CORES = 4  # on which the scripts take turns
 VARLEN = {"METER_VARLEN": "1"}  # see toggles.py
 
 
@@ -118,12 +121,13 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
         if args.scripts and name not in args.scripts:
             return
         config = make_config(model, rows, work, accumulation=accumulation, packing=packing)
-        run = RunDirectory(work / name)
-        run.create()
-        run.config.write_text(json.dumps(config))
-        ours = name.startswith("ours")
-        arguments = ["ours", str(run.path)] if ours else ["bare", str(run.config), str(run.path / "bare"), *options]
-        scripts.append(start_program("meter.py", name, arguments, work, env))
+        for copy in range(args.copies):
+            run = RunDirectory(work / f"{name}-{copy}")
+            run.create()
+            run.config.write_text(json.dumps(config))
+            ours = name.startswith("ours")
+            arguments = ["ours", str(run.path)] if ours else ["bare", str(run.config), str(run.path / "bare"), *options]
+            scripts.append(start_program("meter.py", run.name, arguments, work, env))
 
     add("bare")
     if table == "short":
@@ -142,6 +146,7 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
         script.read()
     for script in scripts:
         script.ask(f"steps {WARM_UP}")
+    share_cores(scripts)
     for _ in range(args.pairs):
         for script in scripts:
             script.turns.append(script.ask(f"steps {args.steps}"))
@@ -156,6 +161,14 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
             )
     for script in scripts:
         script.process.kill()
+
+
+def share_cores(scripts: list[Script]) -> None:
+    """Let all threads of the scripts run on the same cores."""
+    cores = sorted(os.sched_getaffinity(0))[:CORES]
+    for script in scripts:
+        for thread in psutil.Process(script.process.pid).threads():
+            os.sched_setaffinity(thread.id, cores)
 
 
 def report(table: str, script: Script, called: dict[str, Any], profiled: dict[str, Any], first: Script) -> None:
@@ -184,6 +197,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="turns of each script")
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
     parser.add_argument("--scripts", nargs="+", metavar="NAME", help='such as "bare-packing" and "ours-48-rows"')
+    parser.add_argument("--copies", type=int, default=1, help="processes of each script")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
     args = parser.parse_args()

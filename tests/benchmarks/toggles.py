@@ -29,7 +29,8 @@ def apply() -> None:
     """Apply the change that METER_TOGGLE names."""
     name = os.environ.get("METER_TOGGLE", "").replace("-", "_")
     if name:
-        {"bf16_adapters": bf16_adapters, "no_token_count": no_token_count, "no_callbacks": no_callbacks}[name]()
+        {"bf16_adapters": bf16_adapters, "no_token_count": no_token_count, "no_callbacks": no_callbacks,
+         "even_passes": even_passes}[name]()  # fmt: skip
 
 
 def bf16_adapters() -> None:
@@ -63,3 +64,31 @@ def no_callbacks() -> None:
     from training.finetune import sft
 
     sft.build_callbacks = lambda *_: []
+
+
+def even_passes() -> None:
+    """Fill each pass up to a multiple of 64 tokens, so that fewer shapes of matrices occur."""
+    import torch
+
+    from training.finetune import trainer
+
+    split = trainer.split_into_passes
+
+    def split_evenly(batch: dict[str, Any], pass_tokens: int) -> Any:
+        for part in split(batch, pass_tokens):
+            missing = -part["input_ids"].shape[1] % 64
+            if missing:
+                fill = {"input_ids": torch.zeros, "labels": torch.ones, "position_ids": torch.zeros}
+                for name, make in fill.items():
+                    values = make((1, missing), dtype=torch.long, device=part[name].device)
+                    if name == "labels":
+                        values = values * -100
+                    if name == "position_ids":
+                        values = torch.arange(missing, device=part[name].device)[None]
+                    part[name] = torch.cat([part[name], values], dim=1)
+                if "packed_seq_lengths" in part:
+                    lengths = part["packed_seq_lengths"]
+                    part["packed_seq_lengths"] = torch.cat([lengths, lengths.new_tensor([missing])])
+            yield part
+
+    trainer.split_into_passes = split_evenly
