@@ -11,6 +11,9 @@ INPUTS_ON_GPU = 4  # layer inputs that "unsloth" checkpointing keeps on the GPU 
 MIN_PARKED_BYTES = 2 * MIB  # inputs up to this size stay on the GPU
 MIN_PARKED_TOKENS = 512  # for shorter sequences, Unsloth uses plain checkpointing
 SCORE_BYTES = 6  # of one attention score that is capped and therefore kept, in 16 and in 32 bits
+# Gemma 3 attends to all tokens of a packed pass and then masks those of other rows. Backward, this is what one score
+# takes: six times 32 bits, and 16 bits. Forward, it takes half.
+MASKED_SCORE_BYTES = 26
 
 
 def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, float]:
@@ -30,6 +33,9 @@ def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, floa
         parks = checkpointing == "unsloth" and profile.model.max_seq_length >= MIN_PARKED_TOKENS
         on_gpu = INPUTS_ON_GPU if parks and hidden > MIN_PARKED_BYTES else shape.num_hidden_layers
         layers = (6 + on_gpu) * hidden + attention + 3 * inner
+        if _masks_rows(profile, shape):
+            scores = MASKED_SCORE_BYTES * tokens**2 * shape.num_attention_heads
+            layers = max(layers, (6 + on_gpu) * hidden + attention + scores)
     layers += 4 * tokens * (shape.num_attention_heads + 2)  # the statistics of attention and norms
     tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
     loss = 6 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
@@ -42,6 +48,12 @@ def _compute_attention_bytes(shape: ModelShape, tokens: int, length: int) -> flo
     of the scores where the model caps them, which Gemma 2 does."""
     scores = SCORE_BYTES * tokens * length * shape.num_attention_heads if shape.model_type == "gemma2" else 0
     return 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim + scores
+
+
+def _masks_rows(profile: Profile, shape: ModelShape) -> bool:
+    """Whether the rows of a pass attend to each other and are then masked, which takes memory for each pair of tokens
+    of the pass. A pass with a single row takes less."""
+    return shape.model_type.startswith("gemma3") and profile.training.packing != "off"
 
 
 def count_tile_tokens(tile_mib: int) -> int:
@@ -64,6 +76,8 @@ def _compute_evaluation_bytes(profile: Profile, shape: ModelShape) -> float:
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
     attention = _compute_attention_bytes(shape, tokens, length)
     mask = 4 * tokens * length if batch > 1 and profile.training.packing == "off" else 0
+    if _masks_rows(profile, shape):
+        mask = MASKED_SCORE_BYTES // 2 * tokens**2 * shape.num_attention_heads
     tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
     return max(
         6 * hidden + attention + 3 * inner + mask, 2 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)

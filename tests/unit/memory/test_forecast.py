@@ -32,7 +32,7 @@ from training.memory.speed import estimate_slowdown
 WITHIN = 0.05
 WITHIN_FIXED = 0.07  # where segments can't grow, what the allocator keeps depends on the order of its blocks
 WITHIN_MIB = 32  # of a model so small that this is more than 5 %
-UNKNOWN_TYPES = ["gemma3_text"]  # Unsloth trains these through code whose memory the forecast does not know
+MOST_FOR_ONE_ROW = 0.25  # a pass with one row of Gemma 3 needs less than one with several rows, which is forecast
 SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
 LLAMA_3B = ModelShape.from_config(shipped_configs()[SEED_TABLE.model.name])
 LAPTOP = Machine(4096)
@@ -51,8 +51,9 @@ def told(machine: Machine = LAPTOP, **tables: dict[str, Any]) -> Forecast:
 
 @pytest.mark.parametrize("run", runs(), ids=lambda run: run.name.replace(" ", "-"))
 def test_every_measured_run_is_forecast_within_five_percent(run: Run) -> None:
-    if run.shape.model_type in UNKNOWN_TYPES:
-        pytest.xfail("docs/measurements.md says by how much its forecast is too low")
+    if run.shape.model_type == "gemma3_text" and run.profile.training.per_device_train_batch_size == 1:
+        assert 0 <= run.error <= MOST_FOR_ONE_ROW
+        return
     within = WITHIN if run.machine.expandable_segments else WITHIN_FIXED
     assert abs(run.error) * run.reserved_mib <= max(within * run.reserved_mib, WITHIN_MIB)
     device = replace(run.machine, context_mib=CONTEXT_MIB)
@@ -63,7 +64,14 @@ def test_every_measured_run_is_forecast_within_five_percent(run: Run) -> None:
 def test_the_table_covers_what_it_is_said_to_cover() -> None:
     everything = runs()
     table = [run for run in everything if run.profile.model.name in MODELS.values()]
-    assert {run.shape.model_type for run in everything} >= {"gemma2", "qwen3", "mistral", "llama", "qwen2"}
+    assert {run.shape.model_type for run in everything} >= {
+        "gemma2",
+        "gemma3_text",
+        "qwen3",
+        "mistral",
+        "llama",
+        "qwen2",
+    }
     llamas = {run.shape.num_hidden_layers for run in table}
     assert llamas >= {16, 28, 32}
     for layers in (16, 28, 32):
