@@ -29,9 +29,10 @@ from codex_tui.runs.resume_point import ResumePoint
 from codex_tui.workers.process import find_python_for
 from training.contract.card_queue import NOW
 from training.contract.config import ConfigError, RunConfig
+from training.contract.control import Request
 from training.contract.files import write_atomically
 from training.contract.model_path import resolve_model_paths
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.dataset.source import DEMO_BOOK
 
 

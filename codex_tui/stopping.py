@@ -8,7 +8,8 @@ from codex_tui.base.errors import BadInput
 from codex_tui.engines.registry import find_engine
 from codex_tui.engines.watch import refresh
 from codex_tui.runs.follower import snapshot
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.control import Request
+from training.contract.run_directory import RunDirectory
 
 StopRequest = Literal["save", "terminate", "kill", "end"]
 """What a stop does to the run. end: no trainer ran (the run was held or waited), so the run ends at once and nothing is

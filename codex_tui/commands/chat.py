@@ -9,8 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, BadInput, CodexError
-from codex_tui.commands.options import add_low_bandwidth_option, add_python_option
-from codex_tui.commands.train import RUN_HELP
+from codex_tui.commands.options import RUN_HELP, add_low_bandwidth_option, add_python_option
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:

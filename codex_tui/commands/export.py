@@ -8,8 +8,7 @@ import sys
 from typing import Any
 
 from codex_tui.base.errors import DONE, FAILED
-from codex_tui.commands.options import add_python_option
-from codex_tui.commands.train import RUN_HELP
+from codex_tui.commands.options import RUN_HELP, add_python_option
 
 KINDS = ("adapter", "merged", "gguf", "ollama")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from codex_tui.base.errors import DONE, BadInput
-from codex_tui.commands.options import add_python_option
-from codex_tui.commands.train import RUN_HELP
+from codex_tui.commands.options import RUN_HELP, add_python_option
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -122,7 +121,8 @@ def _measure_rows(run: RunDirectory, args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.judge_report import format_rows, format_rows_json
     from codex_tui.judge.plan import read_side
-    from codex_tui.judge.row_losses import NAME, measure_rows
+    from codex_tui.judge.row_losses import measure_rows
+    from codex_tui.runs.measured_rows import NAME
 
     side = read_side(run)
     rows = _run_worker(lambda report: measure_rows(side, report), wait=args.wait)

@@ -11,7 +11,7 @@ from typing import Any
 
 from codex_tui.base.errors import DONE, BadInput
 from codex_tui.commands.data_hub import TOKEN, add_push_options, check_push_options, pushed_as_json, say_pushed
-from codex_tui.commands.train import RUN_HELP
+from codex_tui.commands.options import RUN_HELP
 from training.contract.run_directory import RunDirectory
 
 EXPORTS = ("merged", "gguf")

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from codex_tui.base.errors import DONE
-from codex_tui.commands.train import RUN_HELP
+from codex_tui.commands.options import RUN_HELP
 
 if TYPE_CHECKING:
     from codex_tui.export.serving import Serving

@@ -15,9 +15,10 @@ from codex_tui.base.progress import OnProgress, ignore_progress
 
 if TYPE_CHECKING:  # the app starts to watch its runs before it needs any of these
     from codex_tui.runs.resume_point import ResumePoint
+    from training.contract.control import Request
     from training.contract.engine import EngineRecord
     from training.contract.profile import Profile
-    from training.contract.run_directory import Request, RunDirectory
+    from training.contract.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from codex_tui.engines.keeper import make_keeper_command, make_keeper_environ, w
 from codex_tui.runs.queue import find_queue
 from training.contract import card_queue
 from training.contract.card_queue import HasTicket, Lease
+from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.files import open_to_append
 from training.contract.process import ProcessIdentity
 from training.contract.profile import Profile
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 TICKET_SECONDS = 2.0
 """A run whose keeper was killed may have a trainer that just starts. The kernel ends it, and frees the ticket then."""

@@ -18,10 +18,10 @@ from codex_tui.export.proof_report import Comparison, ProofReport, format_text, 
 from codex_tui.export.steps import Facts, Step
 from codex_tui.export.worker_talk import start_worker
 from codex_tui.judge.judging import answer_with_adapter
-from codex_tui.judge.plan import HELD_OUT, JudgePlan, choose_max_new_tokens, find_book
+from codex_tui.judge.plan import HELD_OUT, JudgePlan, find_book
 from training.contract import judgement_file
 from training.contract.export_messages import Exported, ProofQuestion
-from training.contract.judgement import Book, Question
+from training.contract.judgement import Book, Question, choose_max_new_tokens
 
 VERSION = 1
 MAX_QUESTIONS = 30

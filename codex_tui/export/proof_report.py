@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from codex_tui.base.text import pluralize
-from training.contract.events import Count, Finite
+from training.contract.event_base import Count, Finite
 from training.contract.export_messages import Exported, ProofQuestion, QuestionSource
 from training.contract.judgement import Answer, Loss
 from training.dataset.marks import compute_chrf

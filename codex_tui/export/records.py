@@ -15,7 +15,7 @@ import msgspec
 from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import OnProgress, Progress
 from training.contract import files
-from training.contract.events import Count
+from training.contract.event_base import Count
 
 NAME = "export.json"
 VERSION = 1

@@ -17,8 +17,9 @@ from codex_tui.judge.plan import Side
 from codex_tui.judge.worker_talk import start_worker
 from codex_tui.runs.measured_rows import NAME, VERSION, MeasuredRows, RowsHeader
 from training.contract import files
-from training.contract.judge_messages import JudgeEnd, Message, RowLosses
+from training.contract.judge_messages import JudgeEnd, RowLosses
 from training.contract.judgement_file import make_folder
+from training.contract.messages import Message
 
 
 async def measure_rows(side: Side, report: OnProgress) -> list[RowLosses]:

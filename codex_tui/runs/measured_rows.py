@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from training.contract import files
-from training.contract.events import Count
+from training.contract.event_base import Count
 from training.contract.judge_messages import JudgeEnd, RowLosses, RowMeasured
 from training.contract.run_directory import RunDirectory
 

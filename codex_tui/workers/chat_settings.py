@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from codex_tui.base.errors import BadInput
 from training.contract.chat_messages import ChatTurn, Generate
-from training.contract.events import Count
+from training.contract.event_base import Count
 
 EXPECTED = {
     "temperature": "a number from 0 (always the likeliest token) to 100",

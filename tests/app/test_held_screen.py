@@ -14,8 +14,9 @@ from codex_tui.ui.cockpit.screen import CockpitScreen
 from codex_tui.ui.kit.dialogs import Confirm
 from codex_tui.ui.runs.screen import RunsScreen
 from training.contract import events as ev
+from training.contract.control import Request
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
 HELD = ev.Held(state="parked", reason="blender uses 2,100 MiB.", ends="It goes on when blender has ended.", step=120)

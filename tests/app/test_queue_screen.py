@@ -19,8 +19,9 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.launch.dialog import LaunchDialog
 from training.contract import events as ev
 from training.contract.card_queue import CardQueue
+from training.contract.control import Request
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.memory.visible_gpu import name_cards
 
 SMALL, LARGE = (80, 24), (200, 60)

@@ -9,9 +9,10 @@ import pytest
 
 from codex_tui.engines.engine import Start
 from codex_tui.runs.resume_point import ResumePoint
+from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.profile import Profile
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 
 class FakeEngine:

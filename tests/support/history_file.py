@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from training.history.columns import _CHECKSUM, _HEADER, count_bytes, crc32
+from training.history.columns import _CHECKSUM, _HEADER, crc32
+from training.history.values import count_bytes
 
 
 class Chunk(NamedTuple):

@@ -22,9 +22,10 @@ from codex_tui.base.progress import ignore_progress
 from codex_tui.cli import main
 from codex_tui.export import merge as merge_step
 from codex_tui.export.plan import ExportPlan, make_plan
-from codex_tui.export.proof import NAME, answer_with_adapter
+from codex_tui.export.proof import NAME
 from codex_tui.export.proof_report import Comparison, ProofReport, make_report
 from codex_tui.export.worker_talk import start_worker
+from codex_tui.judge.judging import answer_with_adapter
 from codex_tui.judge.plan import JudgePlan
 from training.contract.judgement import Book
 from training.contract.run_directory import RunDirectory

@@ -20,8 +20,9 @@ from support.standin_slurm import make_job
 from support.training_runs import Trainer, events, losses
 
 from training.contract import cache, checkpoints
+from training.contract.control import Request
 from training.contract.profile import Profile
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 GONE_SECONDS = 90  # a node that gets no sign any more gives up after 60
 

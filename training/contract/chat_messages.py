@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from training.contract.config import RowForm
-from training.contract.events import Count
+from training.contract.event_base import Count
 from training.contract.messages import Loading, Message, NewTokens, WorkerError, WorkerProtocol
 
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=100)]

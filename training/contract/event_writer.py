@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from training.contract.events import Count, Event, Fitted, Resolved, Started, Warned
+from training.contract.event_base import Count, Event
+from training.contract.events import Fitted, Resolved, Started, Warned
 from training.contract.files import name_path_in_errors, open_file, open_to_append
 
 

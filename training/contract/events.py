@@ -13,11 +13,18 @@ from typing import Any, Literal
 
 import msgspec
 
-# Others import these from here too.
+# `events` has all of the events under one name: others use these from here too.
 from training.contract.event_base import VERSION as VERSION
-from training.contract.event_base import Count, Event, Finite, Seconds
+from training.contract.event_base import Count, Finite, Seconds
+from training.contract.event_base import Event as Event
 from training.contract.event_base import finite_or_none as finite_or_none
-from training.contract.measurements import Eval, Gpu, Memory, Metrics, PassRate, Probe, Sample
+from training.contract.measurements import Eval as Eval
+from training.contract.measurements import Gpu as Gpu
+from training.contract.measurements import Memory as Memory
+from training.contract.measurements import Metrics as Metrics
+from training.contract.measurements import PassRate as PassRate
+from training.contract.measurements import Probe as Probe
+from training.contract.measurements import Sample as Sample
 
 PhaseName = Literal[
     "loading", "tokenising", "probing", "sampling", "training", "answering", "cooling", "evaluating", "saving"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from training.contract.events import Count
+from training.contract.event_base import Count
 from training.contract.judgement import Answer, Loss, Question
 from training.contract.messages import Loading, Message, NewTokens, WorkerError, WorkerProtocol
 

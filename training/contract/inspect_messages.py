@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType, field
 
-from training.contract.events import Count
+from training.contract.event_base import Count
 from training.contract.messages import Loading, Message, WorkerError, WorkerProtocol
 
 RowCount = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]

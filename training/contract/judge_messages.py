@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from training.contract.events import Count
+from training.contract.event_base import Count
 from training.contract.judgement import Answer, Loss, Proof, Question
 from training.contract.messages import Loading, Message, NewTokens, WorkerError, WorkerProtocol
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from training.contract.config import RowForm
-from training.contract.events import Count, Finite
+from training.contract.event_base import Count, Finite
 from training.contract.verdicts import JudgeModelResult, Verdict
 
 VERSION = 1

@@ -16,7 +16,8 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args
 
 import msgspec
 
-from training.contract.events import Count, FailureKind
+from training.contract.event_base import Count
+from training.contract.events import FailureKind
 
 NewTokens = Annotated[int, msgspec.Meta(ge=1)]
 

@@ -210,7 +210,8 @@ class RunDirectory:
     def _is_live_on(self, record: EngineRecord, *, held: bool = True) -> bool:
         """Whether the run has not ended on its engine. With `held` False, whether a trainer runs there, as far as is
         known. The processes of this machine are not looked at: another machine's have the same numbers."""
-        from training.contract.end_event import Failed, Held, read_end_event  # slow to import; few runs need it
+        from training.contract.end_event import read_end_event  # slow to import; few runs need it
+        from training.contract.events import Failed, Held
 
         if record.status == "gone" and not has_news(record, self.events):
             return False

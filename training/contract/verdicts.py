@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from training.contract.events import Count, Finite
+from training.contract.event_base import Count, Finite
 
 Choice = Literal["adapter", "other", "tie"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.contract import events as ev
+from training.contract.event_base import Count, Finite
 
 
 class Unknown(ev.Event):
@@ -13,6 +14,6 @@ class Unknown(ev.Event):
 class Point(ev.Event, tag="metrics"):
     """The fields of a `Metrics` that the curve needs. Decoding a million of these takes two thirds of the time."""
 
-    step: ev.Count
-    loss: ev.Finite | None = None
-    tokens: ev.Count = 0
+    step: Count
+    loss: Finite | None = None
+    tokens: Count = 0

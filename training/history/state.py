@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from training.contract import events as ev
+from training.contract.event_base import Seconds
 from training.history.series import Series
 
 Status = Literal[
@@ -58,17 +59,15 @@ class RunState:
     healed: list[ev.Healed] = field(default_factory=list)  # what the keeper changed after failures, and after hangs
     held: ev.Held | None = None  # while no trainer runs and the keeper waits to start the next attempt
     adapter_step: int | None = None  # of a run that is done: the step of the adapter, if it is not the last step
-    started_at: ev.Seconds | None = None  # the start of the first attempt
-    last_event_at: ev.Seconds | None = None
-    ended_at: ev.Seconds | None = None
+    started_at: Seconds | None = None  # the start of the first attempt
+    last_event_at: Seconds | None = None
+    ended_at: Seconds | None = None
     missing_events: int = 0  # how many numbers `seq` has skipped
     next_seq: int = 0
     resume_step: int = 0  # the step from which the last attempt continues
-    paused: ev.Seconds = 0.0  # the seconds between the attempts
-    training_since: ev.Seconds = 0.0  # the clock time at which the seconds of training are 0
-    idle_since: ev.Seconds | None = (
-        None  # the clock time at which the trainer stopped to take steps; None: it takes them
-    )
+    paused: Seconds = 0.0  # the seconds between the attempts
+    training_since: Seconds = 0.0  # the clock time at which the seconds of training are 0
+    idle_since: Seconds | None = None  # the clock time at which the trainer stopped to take steps; None: it takes them
 
     @property
     def ended(self) -> bool:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from training.contract import events as ev
+from training.contract.event_base import Seconds
 from training.contract.files import open_file
 
 
 class _Stamp(msgspec.Struct):
     type: str
-    time: ev.Seconds
+    time: Seconds
 
 
 def count_worked_seconds(path: Path) -> float:

@@ -16,8 +16,9 @@ from types import FrameType
 from typing import NamedTuple
 
 from training.contract import events as ev
+from training.contract.control import Request, StopLevel
 from training.contract.end_event import read_end_event
-from training.contract.run_directory import Request, RunDirectory, StopLevel
+from training.contract.run_directory import RunDirectory
 from training.contract.slurm import JOB_VARIABLE
 from training.keeper.decisions import Finish, find_saved_step
 from training.keeper.watchers import Answer, Hold, Moment

@@ -20,12 +20,13 @@ import msgspec
 from training.contract import events as ev
 from training.contract.card_queue import NOW
 from training.contract.config import RunConfig
+from training.contract.control import Request
 from training.contract.end_event import read_end_event
 from training.contract.event_writer import EventWriter
 from training.contract.loan import list_loans
 from training.contract.log import trim_log
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.contract.signs import SIGN_SECONDS
 from training.contract.tell import tell
 from training.keeper.batch_job import BatchJob

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from training.contract.events import OutOfMemory, Probe
+from training.contract.events import OutOfMemory
+from training.contract.measurements import Probe
 from training.contract.profile import Profile, find_conflicts
 from training.memory import remedies
 from training.memory.forecast import STREAMED_LAYERS, TIGHT_SHARE, Machine, forecast

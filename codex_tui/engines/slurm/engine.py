@@ -18,10 +18,11 @@ from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
 from codex_tui.engines.slurm.submission import SUBMIT_SECONDS, submit
 from codex_tui.runs.outcome import find_resume_step
 from training.contract import events as ev
+from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
 from training.contract.profile import Profile
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 LEAVE_SECONDS = 10.0  # how long a resume waits for the job to leave its nodes
 

@@ -25,9 +25,10 @@ from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import find_last_checkpoint
 from codex_tui.runs.resume_point import NO_CHECKPOINT, NoWholeCheckpoint, ResumePoint
+from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.profile import Profile
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 LOCK_SECONDS = 15.0  # that another process may need for one look
 COMMANDS = {"save": ["stop"], "terminate": ["stop"], "park": ["park"], "resume": ["resume", "--now"]}

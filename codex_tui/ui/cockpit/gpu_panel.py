@@ -29,7 +29,7 @@ from training.history.state import RunState
 
 if TYPE_CHECKING:  # importing it loads psutil and NVML, which the first paint does not need
     from codex_tui.machine.gpu import GpuReading, Reading
-    from training.contract.events import Gpu
+    from training.contract.measurements import Gpu
 
 MAX_READINGS = 120  # readings that the small curves show
 CURVES = ("temperature", "utilisation", "power", "sm_clock")

@@ -18,7 +18,7 @@ from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.messages import HintsChanged
 from codex_tui.workers.inspect import RowReader
-from training.contract.events import Sample
+from training.contract.measurements import Sample
 from training.contract.run_directory import RunDirectory
 from training.history.state import RunState
 

@@ -14,7 +14,7 @@ from codex_tui.base.text import clean
 from codex_tui.data.filter import Kind
 from codex_tui.data.target import Target
 from codex_tui.data.view import DataView
-from codex_tui.ui.data.edit import Changes, edit_profile, reload_target, save_changes
+from codex_tui.ui.data.edit import edit_profile, reload_target, save_changes
 from codex_tui.ui.data.hints import list_hints
 from codex_tui.ui.data.lengths import describe_count, name_purpose
 from codex_tui.ui.data.prompt_bar import PromptBar, Question
@@ -29,7 +29,7 @@ from codex_tui.ui.kit.stoppable import HoldsWork, StoppableWork
 from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
-from codex_tui.ui.lengths.screen import LengthsScreen
+from codex_tui.ui.lengths.screen import Changes, LengthsScreen
 from codex_tui.ui.messages import ReportsWorkerErrors
 
 MIN_WIDTH_BESIDE = 100  # columns; a narrower terminal shows either the list or the row

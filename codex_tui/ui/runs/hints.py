@@ -9,7 +9,7 @@ from codex_tui.ui.runs.status import name_park_key
 
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
-    from training.contract.run_directory import StopLevel
+    from training.contract.control import StopLevel
 
 HINTS = (
     ("/", "filter"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line
-from training.contract.run_directory import StopLevel
+from training.contract.control import StopLevel
 
 # Each status has a sign as well as a colour, so that nobody needs to tell colours apart.
 SIGNS: dict[str, tuple[str, str]] = {

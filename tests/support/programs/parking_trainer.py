@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 from training.contract import events as ev
+from training.contract.control import Request
 from training.contract.event_writer import EventWriter
 from training.contract.process import ProcessIdentity, die_with_parent
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.keeper import keeper
 
 keeper.POLL_SECONDS = 0.01

@@ -20,7 +20,8 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.control import Request
+from training.contract.run_directory import RunDirectory
 
 PARKED = ev.Held(state="parked", reason="blender uses 2,100 MiB.", ends="It goes on when blender has ended.", step=120)
 

@@ -12,9 +12,10 @@ import pytest
 from codex_tui.runs.log_tail import LogTail
 from codex_tui.runs.outcome import read_log_tail
 from training.contract.config import ConfigMissing, RunConfig
+from training.contract.control import Request
 from training.contract.files import clear_unfinished, open_file, write_atomically
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.history.tailer import Tailer, sample_events
 
 

@@ -10,7 +10,8 @@ import pytest
 from support.row_files import opened, rows_and_lines
 
 from training.dataset import kept, lines
-from training.dataset.index import Changed, RowIndex
+from training.dataset.index import RowIndex
+from training.dataset.lines import Changed
 
 
 @pytest.fixture(autouse=True)

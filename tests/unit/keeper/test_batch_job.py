@@ -11,9 +11,10 @@ import pytest
 from support.kept_runs import make_run
 
 from training.contract import events as ev
+from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.contract.slurm import JOB_VARIABLE
 from training.keeper import batch_job
 from training.keeper.batch_job import BatchJob

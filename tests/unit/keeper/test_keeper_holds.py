@@ -16,9 +16,10 @@ from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
+from training.contract.control import Request
 from training.contract.end_event import read_end_event
 from training.contract.process import Exit
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.keeper.decisions import AttemptEnd, Finish, Heal, Next, decide
 from training.keeper.watchers import Hold, Restart
 

@@ -17,7 +17,8 @@ from codex_tui.base import locations, notice_log
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.tell_command import make_tell_command
 from training.contract import tell
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.control import Request
+from training.contract.run_directory import RunDirectory
 
 
 @pytest.mark.usefixtures("empty_home")

@@ -19,7 +19,8 @@ from codex_tui.profiles.sweep import parse_sweep
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.queue import list_places, move_queued
 from training.contract.card_queue import VARIABLE, CardQueue
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.control import Request
+from training.contract.run_directory import RunDirectory
 from training.contract.ticket import CPU
 from training.keeper.lease import CardLease
 from training.keeper.run_config import read_config

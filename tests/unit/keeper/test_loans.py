@@ -15,9 +15,10 @@ from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
 from training.contract.card_queue import CardQueue
+from training.contract.control import Request
 from training.contract.loan import Loan, borrow, give_back, list_loans
 from training.contract.process import ProcessIdentity
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 
 
 @pytest.fixture

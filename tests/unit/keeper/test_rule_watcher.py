@@ -18,8 +18,9 @@ from support.programs import PROGRAMS
 
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
+from training.contract.control import Request
 from training.contract.power import Battery
-from training.contract.run_directory import Request, RunDirectory
+from training.contract.run_directory import RunDirectory
 from training.keeper import surroundings
 from training.keeper.rule_watcher import LOOK_SECONDS, RuleWatcher
 from training.keeper.run_config import read_config

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from training.contract.events import OutOfMemory, Probe
+from training.contract.events import OutOfMemory
+from training.contract.measurements import Probe
 from training.contract.profile import Profile, find_conflicts
 from training.memory.forecast import TIGHT_SHARE
 from training.memory.healing import Shortage, apply, find_healing, list_learning_remedies
