@@ -65,23 +65,13 @@ class LaunchPlan:
         warnings = (resources.memory_warning, resources.disk_warning, resources.cpu_warning, resources.cards_warning)
         fit = self.fit.describe() if self.fit and self.fit.is_short else ""
         texts = (
-            *(warnings if self.is_local else ()),
+            *(warnings if self.profile.launch.is_local else ()),
             problem,
             self._logging_warning,
             fit,
-            *(resources.power_warnings if self.is_local else ()),
+            *(resources.power_warnings if self.profile.launch.is_local else ()),
         )
         return [text for text in texts if text]
-
-    @property
-    def is_local(self) -> bool:
-        """Whether this machine trains. Otherwise nothing is known about the card and the disk."""
-        return self.profile.launch.engine == "local"
-
-    @property
-    def needs_environment(self) -> bool:
-        """Whether the run uses the training environment of this machine. A cluster shares it, a remote has its own."""
-        return self.profile.launch.engine != "ssh"
 
     @property
     def _logging_warning(self) -> str:
@@ -140,7 +130,7 @@ def make_plan(
     """
     check_name(name)
     profile = library.require_profile(profile_file, overrides)
-    is_local = profile.launch.engine == "local"
+    is_local = profile.launch.is_local
     if not is_local:
         get_engine(profile.launch.engine).check(profile)
     profile_bytes = profile_file.read_bytes()
@@ -160,7 +150,7 @@ def make_plan(
         sets = [part for field, value in overrides.items() for part in ("--set", f"{field}={format_literal(value)}")]
         command = shlex.join(["codex-tui", "forecast", library.format_profile_argument(profile_file), *sets])
         raise BadInput(resources.memory_warning, f"To see which changes make it fit, run: {command}")
-    missing = find_missing_model(profile, profile_file) if find_model and profile.launch.engine != "ssh" else None
+    missing = find_missing_model(profile, profile_file) if find_model and profile.launch.shares_folder else None
     fit = None
     if is_local and good_rows is not None and (deadline := find_deadline(profile, until)) is not None:
         fit = estimate_time_fit(profile, profile_file, source, good_rows, validation_rows, resources, deadline)

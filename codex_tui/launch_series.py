@@ -62,7 +62,7 @@ def plan_series(
             )  # fmt: skip
             if variant.label:
                 plan = replace(plan, name=_choose_name(name or plan.base_name, variant.label, taken))
-            if plan.needs_environment and plan.profile.model.name not in models:
+            if plan.profile.launch.shares_folder and plan.profile.model.name not in models:
                 models.add(plan.profile.model.name)
                 plan = replace(plan, missing_model=find_missing_model(plan.profile, plan.profile_file))
         except CodexError as error:
@@ -105,7 +105,7 @@ def _report_faults(faults: Mapping[tuple[str, str], list[str]], total: int) -> B
 def _add_times(plans: Sequence[LaunchPlan]) -> float | None:
     estimates, total = TimeEstimates(), 0.0
     for plan in plans:
-        if plan.tokens is None or not plan.is_local:
+        if plan.tokens is None or not plan.profile.launch.is_local:
             return None
         seconds = estimates.estimate(plan.profile, plan.tokens, plan.profile_file, plan.resources)
         if seconds is None:

@@ -46,10 +46,10 @@ def launch(
     Raises EnvironmentMissing where there is nothing to train with, BadInput where the run's name was taken meanwhile
     or the rows turn out to be bad, CodexError where the run directory can't be made or the engine can't start the run.
     """
-    if plan.good_rows is None and plan.needs_environment:
+    if plan.good_rows is None and plan.profile.launch.shares_folder:
         sources.check_rows(plan.source, plan.profile.dataset)
     engine = get_engine(plan.profile.launch.engine)
-    interpreter = (python or build.find_python()) if plan.needs_environment else None
+    interpreter = (python or build.find_python()) if plan.profile.launch.shares_folder else None
     if interpreter:
         require_trackers(interpreter, plan.profile.tracking.to)
     resolved = plan.profile.model_dump(mode="json")

@@ -152,7 +152,7 @@ def run_train(args: argparse.Namespace) -> int:
     if wait is None:
         return FAILED
     # It may build the environment for minutes, so it comes after all that can be refused.
-    python = ensure_with_progress() if plan.needs_environment else None
+    python = ensure_with_progress() if plan.profile.launch.shares_folder else None
     with print_progress() as report:
         run = launcher.launch(plan, python, wait=wait, report=report)
     return _watch(run, args)

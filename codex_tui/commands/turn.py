@@ -60,7 +60,8 @@ def start_series(series: Series, args: argparse.Namespace) -> int:
         raise BadInput("--now starts a single run.", "Leave it out: several runs train one after the other.")
     plans = series.plans
     seconds = "" if series.seconds is None else f", about {format_duration(series.seconds)} in all"
-    order = "one after the other" if all(plan.is_local for plan in plans) else "each queued where it is trained"
+    are_local = all(plan.profile.launch.is_local for plan in plans)
+    order = "one after the other" if are_local else "each queued where it is trained"
     print(f"{pluralize(len(plans), 'run')}{seconds}, {order}.", file=sys.stderr)
     for warning in dict.fromkeys(warning for plan in plans for warning in plan.warnings):
         print(f"{clean(warning)} The runs start anyway.", file=sys.stderr)
@@ -68,7 +69,7 @@ def start_series(series: Series, args: argparse.Namespace) -> int:
         print(clean(note), file=sys.stderr)
     if not _confirm(args, len(plans)):
         return FAILED
-    python: Path | None = ensure_with_progress() if any(plan.needs_environment for plan in plans) else None
+    python: Path | None = ensure_with_progress() if any(plan.profile.launch.shares_folder for plan in plans) else None
     with print_progress() as report:
         runs = [launcher.launch(plan, python, wait=True, report=report) for plan in plans]
     print_places(runs)

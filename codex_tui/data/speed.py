@@ -35,7 +35,7 @@ def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_fil
     for run in _list_newest_runs():
         if _read_model_name(run) != name or not _is_of_place(run, profile):
             continue
-        if speed := _compute_speed(run, card.name if card else None, count, profile.launch.engine != "local"):
+        if speed := _compute_speed(run, card.name if card else None, count, not profile.launch.is_local):
             return speed
     return None
 
@@ -67,10 +67,10 @@ def _list_newest_runs() -> list[RunDirectory]:
 
 def _is_of_place(run: RunDirectory, profile: Profile) -> bool:
     """Whether `run` was trained where `profile` is."""
-    record, engine = run.read_engine(), profile.launch.engine
-    if record is None or engine == "local":
-        return record is None and engine == "local"
-    return record.engine == engine and (engine != "ssh" or record.host == profile.launch.ssh.remote)
+    record, launch = run.read_engine(), profile.launch
+    if record is None or launch.is_local:
+        return record is None and launch.is_local
+    return record.engine == launch.engine and (launch.shares_folder or record.host == launch.ssh.remote)
 
 
 def _compute_speed(run: RunDirectory, card: str | None, processes: int, any_device: bool) -> float | None:

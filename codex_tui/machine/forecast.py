@@ -129,7 +129,7 @@ def forecast_resources(
     without a card compares it with the card in the profile's title. Call this in a thread: the driver may be slow to
     answer. It is asked once, and the model's config.json is read once.
     """
-    is_local = profile.launch.engine == "local"
+    is_local = profile.launch.is_local
     card = read_card(profile.hardware.first_device) if is_local else None
     card_mib = card_mib or _find_card_size(profile, card, use_title)
     config = find_config(profile.model.name, profile.model.revision, path.parent)
@@ -142,9 +142,8 @@ def forecast_resources(
         machine = _describe_machine(profile, path, card, card_mib)
         memory = forecast(profile, shape, machine)
         changes = remedies.remedies(profile, shape, machine) if memory.verdict in ("tight", "no") else []
-    # Slurm's nodes share the folder of the runs with this machine; one that is reached by ssh has a disk of its own.
-    has_disk = profile.launch.engine != "ssh"
-    disk = disk_need(profile, shape, on_cpu=is_local and card is None) if shape and has_disk else None
+    uses_disk = profile.launch.shares_folder
+    disk = disk_need(profile, shape, on_cpu=is_local and card is None) if shape and uses_disk else None
     no_card = explain_no_card(profile.hardware.first_device) if is_local and card is None else ""
     disk_free = facts.disk_free_gib() * 1024
     missing_cards = explain_missing_cards(profile) if is_local else ""
@@ -160,7 +159,7 @@ def forecast_lengths(
 ) -> LengthForecasts:
     """Forecast the GPU memory of `profile`, loaded from the file at `path`, for each max_seq_length of `lengths`. The
     other arguments are those of `forecast_resources`. Call this in a thread too."""
-    card = read_card(profile.hardware.first_device) if profile.launch.engine == "local" else None
+    card = read_card(profile.hardware.first_device) if profile.launch.is_local else None
     if profile.hardware.first_device == "cpu":
         return LengthForecasts([], card, CPU_REASON)
     shape, reason = _find_shape(profile, find_config(profile.model.name, profile.model.revision, path.parent))

@@ -47,7 +47,7 @@ def find_queue(profile: Profile) -> CardQueue:
 def describe_busy(profile: Profile) -> str:
     """Say in a sentence which runs come before a new one with this profile; "" if its cards are free, if it is trained
     elsewhere, or if the queue can't be read: then a launch says why."""
-    return _describe_busy(find_queue(profile)) if profile.launch.engine == "local" else ""
+    return _describe_busy(find_queue(profile)) if profile.launch.is_local else ""
 
 
 def describe_busy_for(run: RunDirectory) -> str:

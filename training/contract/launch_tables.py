@@ -121,11 +121,22 @@ class Launch(Table):
     ssh: Ssh = Ssh()
 
     @property
+    def is_local(self) -> bool:
+        """Whether this machine trains. Otherwise nothing is known about the card, the power and the queue."""
+        return self.engine == "local"
+
+    @property
+    def shares_folder(self) -> bool:
+        """Whether the run is trained from the folders of this machine: its environment, its models and its runs. A
+        cluster shares them, and a machine that is reached by ssh has its own."""
+        return self.engine != "ssh"
+
+    @property
     def place(self) -> str:
         """Where a run is sent, as "box" or "Slurm, partition gpu, 2 nodes"; "" if it is trained on this machine."""
-        if self.engine == "ssh":
-            return self.ssh.remote or "another machine"
-        if self.engine == "local":
+        if self.is_local:
             return ""
+        if not self.shares_folder:
+            return self.ssh.remote or "another machine"
         partition = f", partition {self.slurm.partition}" if self.slurm.partition else ""
         return f"Slurm{partition}{f', {self.nodes} nodes' if self.nodes > 1 else ''}"

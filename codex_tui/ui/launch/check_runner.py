@@ -40,10 +40,10 @@ class CheckRunner:
     def start(self) -> None:
         if profile := self._entry.profile:
             self._start_worker("forecast", self._forecast(profile))
-            if profile.launch.engine == "ssh":  # that machine has models of its own
-                self._change(model_checked=True)
-            else:
+            if profile.launch.shares_folder:
                 self._start_worker("model", self._find_model(profile))
+            else:
+                self._change(model_checked=True)
             self._start_worker("rows", self._check_rows(profile, None))
             self._start_worker("queue", self._look_at_queue(profile))
             if profile.evaluation.book:

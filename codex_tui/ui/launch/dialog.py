@@ -192,7 +192,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             find_model=False,  # the dialog has said what it knows
             report=self._report_fetch,
         )
-        python = build.ensure(self._report_setup) if plan.needs_environment else None
+        python = build.ensure(self._report_setup) if plan.profile.launch.shares_folder else None
         return launcher.launch(plan, python, wait=wait, report=self._report_fetch)
 
     def _report_setup(self, progress: Progress) -> None:

@@ -85,7 +85,7 @@ def test_several_runs_are_handed_over_at_once(
 
 def test_on_local_overrides_the_engine_of_the_profile(profile: Path) -> None:
     profile.write_text(profile.read_text() + 'engine = "slurm"\n')
-    assert make_plan(profile, overrides=parse_place("local")).is_local
+    assert make_plan(profile, overrides=parse_place("local")).profile.launch.is_local
 
 
 @pytest.mark.parametrize(
