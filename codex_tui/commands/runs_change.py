@@ -85,7 +85,9 @@ def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) ->
 
     if not mirrors or args.here or args.everywhere or args.yes:
         return bool(args.everywhere)
-    hosts = sorted({run.find_host() for run in mirrors})
+    from codex_tui.runs.engine_reason import find_place
+
+    hosts = sorted({find_place(run) for run in mirrors})
     return _ask(f"Delete their files and checkpoints on {clean(' and '.join(hosts))} too?")
 
 

@@ -53,6 +53,8 @@ class LocalEngine(SharedFolder):
             _signal(run, signal.SIGTERM)
 
     def kill(self, run: RunDirectory) -> None:
+        if record := run.read_engine():  # a damaged one
+            raise BadInput(f"Nobody knows which machine trains {run.name}.", record.reason)
         if host := run.find_host():
             problem = f"{run.name} runs on {host}, and only that machine can kill it."
             raise BadInput(problem, f"Stop it there: ssh {host}")

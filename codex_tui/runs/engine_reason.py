@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from codex_tui.base.text import format_moment
 from training.contract.engine import EngineRecord
-
-_NAMES = {"slurm": "Slurm", "ssh": "SSH", "local": "this machine"}
+from training.contract.run_directory import RunDirectory
 
 
 def describe_wait(record: EngineRecord) -> str:
@@ -17,6 +16,8 @@ def describe_wait(record: EngineRecord) -> str:
 
 def describe_no_answer(record: EngineRecord) -> str:
     """Say since when an engine does not answer, and why, such as "No answer from box since 14:02: timed out."."""
+    if record.engine == "local":  # a damaged record: nobody knows whom to ask
+        return record.reason
     since = f" since {format_moment(record.since)}" if record.since else ""
     reason = f": {record.reason.rstrip('.')}" if record.reason else ""
     return f"No answer from {name_place(record)}{since}{reason}."
@@ -40,12 +41,22 @@ def describe_next(record: EngineRecord, *, has_figures: bool) -> str:
 
 
 def describe_place(record: EngineRecord) -> str:
-    """Say where a run is or was, such as "box" or "Slurm (n1)"; "" if the record names no other place."""
-    if record.engine == "slurm":
-        return f"Slurm ({record.host})" if record.host else "Slurm"
-    return "" if record.engine == "local" else name_place(record)
+    """Say where a run is or was, such as "box" or "Slurm (n1)"; "" if the record is damaged."""
+    if record.engine == "local":
+        return ""
+    nodes = f" ({record.host})" if record.engine == "slurm" and record.host else ""
+    return f"{name_place(record)}{nodes}"
+
+
+def find_place(run: RunDirectory) -> str:
+    """Name the machine or the cluster that `run` was sent to, or the one that shares this folder and trains it now; ""
+    for this machine."""
+    record = run.read_engine()
+    if record is None:
+        return run.find_host()
+    return describe_place(record) or name_place(record)
 
 
 def name_place(record: EngineRecord) -> str:
-    """Name where a run was sent, for a sentence."""
-    return record.host if record.engine == "ssh" and record.host else _NAMES[record.engine]
+    """Name where a run was sent, for a sentence, such as "box" or "Slurm"."""
+    return "Slurm" if record.engine == "slurm" else record.host or "another machine"

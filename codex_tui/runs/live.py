@@ -52,7 +52,7 @@ def find_live_run() -> RunDirectory | None:
     cache = _DeadTrainers(locations.runs_home())
     training = _look_at_runs(cache).training
     cache.save()
-    return next((run for run in training if not run.find_host()), None)
+    return next((run for run in training if run.read_engine() is None and not run.find_host()), None)
 
 
 def find_run_to_open() -> RunDirectory | None:

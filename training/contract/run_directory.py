@@ -221,10 +221,10 @@ class RunDirectory:
         return end is None or (isinstance(end, Failed) and record.status == "running")  # its keeper may heal it
 
     def find_host(self) -> str:
-        """Return the name of the other machine that trains or keeps this run now, or that it was sent to; "" if there
-        is none."""
-        if record := self.read_engine():
-            return record.host or record.engine
+        """Return the name of the other machine that shares this folder, and trains or keeps this run now; "" if there
+        is none. Of a run that was sent to an engine, only its record says where it is."""
+        if self.read_engine():
+            return ""
         for identity in (self.read_keeper(), self.read_process()):
             if identity is not None and identity.is_elsewhere() and self.is_live():
                 return identity.host

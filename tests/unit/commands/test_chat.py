@@ -55,10 +55,11 @@ def test_the_trainer_of_another_machine_is_not_asked(
     run: RunDirectory, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run.events.write_bytes(run.events.read_bytes().splitlines(keepends=True)[0])
-    put_on_slurm(run, "running", host="n1")
-    assert main(["chat", "a", "--prompt", "your request?", option]) == 2
-    err = " ".join(capsys.readouterr().err.split())
-    assert f"a is on n1, and a chat needs its model here. Leave out {option}." in err
+    for host, place in (("n1", "Slurm (n1)"), ("", "Slurm")):
+        put_on_slurm(run, "running", host=host)
+        assert main(["chat", "a", "--prompt", "your request?", option]) == 2
+        err = " ".join(capsys.readouterr().err.split())
+        assert f"a is on {place}, and a chat needs its model here. Leave out {option}." in err
     assert main(["chat", "a", "--prompt", "your request?"]) == 0
     put_on_box(run, "running")
     assert main(["chat", "a", "--prompt", "your request?", option]) == 2
