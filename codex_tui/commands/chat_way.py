@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.runs.engine_reason import find_place
+from codex_tui.runs.engine_reason import name_place_of_run
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def choose_way(run: RunDirectory, args: argparse.Namespace) -> ChatWay | None:
     if run.is_mirror():
         if args.in_trainer or args.park:
             hint = f"Its adapter comes here at its end. Ask the base model: codex-tui chat {run.name} --base"
-            raise BadInput(f"{run.name} is on {find_place(run)}, where nobody can ask it from here.", hint)
+            raise BadInput(f"{run.name} is on {name_place_of_run(run)}, where nobody can ask it from here.", hint)
         return "beside"
-    trains, place = run.is_trainer_alive(), find_place(run) if run.is_live() else ""
+    trains, place = run.is_trainer_alive(), name_place_of_run(run) if run.is_live() else ""
     if place and (args.in_trainer or args.park):
         option = "--in-trainer" if args.in_trainer else "--park"
         raise BadInput(f"{run.name} is on {place}, and a chat needs its model here.", f"Leave out {option}.")

@@ -15,10 +15,10 @@ def fetch_results(run: RunDirectory) -> None:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.engines.watch import bring_rest
-    from codex_tui.runs.engine_reason import find_place
+    from codex_tui.runs.engine_reason import name_place_of_run
 
     with print_progress() as report:
-        report(Progress(f"fetching the results of {clean(run.name)} from {clean(find_place(run))}"))
+        report(Progress(f"fetching the results of {clean(run.name)} from {clean(name_place_of_run(run))}"))
         record = bring_rest(run)
     if record and record.status == "unreachable":
         from codex_tui.runs.engine_reason import describe_no_answer

@@ -85,9 +85,9 @@ def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) ->
 
     if not mirrors or args.here or args.everywhere or args.yes:
         return bool(args.everywhere)
-    from codex_tui.runs.engine_reason import find_place
+    from codex_tui.runs.engine_reason import name_place_of_run
 
-    hosts = sorted({find_place(run) for run in mirrors})
+    hosts = sorted({name_place_of_run(run) for run in mirrors})
     return _ask(f"Delete their files and checkpoints on {clean(' and '.join(hosts))} too?")
 
 

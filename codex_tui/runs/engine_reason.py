@@ -48,7 +48,7 @@ def describe_place(record: EngineRecord) -> str:
     return f"{name_place(record)}{nodes}"
 
 
-def find_place(run: RunDirectory) -> str:
+def name_place_of_run(run: RunDirectory) -> str:
     """Name the machine or the cluster that `run` was sent to, or the one that shares this folder and trains it now; ""
     for this machine."""
     record = run.read_engine()

@@ -9,7 +9,7 @@ from textual.screen import Screen
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean, format_size
 from codex_tui.runs import changes, cleanup
-from codex_tui.runs.engine_reason import find_place
+from codex_tui.runs.engine_reason import name_place_of_run
 from codex_tui.runs.facts import MAX_NOTE, tidy_note
 from codex_tui.runs.summary import RunSummary, measure_folder, summarise
 from codex_tui.ui.kit.dialogs import Ask, Confirm
@@ -64,7 +64,7 @@ async def delete(screen: Screen[None], run: RunDirectory) -> bool:
         text = f"{run.name}: its adapter, checkpoints, events and log. This frees {size} and can't be undone."
         if run.is_mirror():
             everywhere = f"codex-tui runs rm {run.name} --everywhere"
-            text += f"\n\nIts files on {clean(find_place(run))} stay. To delete both: {everywhere}"
+            text += f"\n\nIts files on {clean(name_place_of_run(run))} stay. To delete both: {everywhere}"
         if await screen.app.push_screen_wait(Confirm("Delete the run?", text, "delete", "keep it")):
             freed = await asyncio.to_thread(changes.delete_run, run)
             screen.notify(f"Deleted {run.name}: {format_size(freed)} freed.", markup=False)

@@ -15,7 +15,7 @@ from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.runs import live
 from codex_tui.runs.changes import delete_run, rename_run
-from codex_tui.runs.engine_reason import find_place
+from codex_tui.runs.engine_reason import name_place_of_run
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.engine import DAMAGED, NEWS_SECONDS, EngineRecord, EngineStatus
@@ -117,7 +117,7 @@ def test_a_damaged_record_never_starts_a_second_trainer(text: str) -> None:
 def test_of_a_damaged_record_nobody_says_where_the_run_is() -> None:
     run = keep("damaged", "running")
     run.engine.write_text("{")
-    assert find_place(run) == "another machine" and live.find_live_run() is None
+    assert name_place_of_run(run) == "another machine" and live.find_live_run() is None
     assert snapshot(run).reason == DAMAGED
     run.request_stop("terminate")
     with pytest.raises(BadInput, match=r"Its engine\.json is damaged"):
