@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT, DETACHED = 0, 1, 2, 3, 130
+DONE, FAILED, BAD_INPUT, NO_ENVIRONMENT, NO_CHECKPOINT, DETACHED = 0, 1, 2, 3, 4, 130
 MAX_PATH_LENGTH = 4096
 
 

@@ -70,8 +70,8 @@ def make_parser(command: str = "") -> argparse.ArgumentParser:
         prog="codex-tui",
         description="The training cockpit for one small GPU. Without a command, opens the app: on the live run, on the "
         "last run if it was lost or failed, or on the list of profiles.",
-        epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 130 detached by Ctrl-C. "
-        "CODEX_TUI_HOME overrides the XDG folders.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 no training environment, 4 no whole checkpoint, "
+        "130 detached by Ctrl-C. CODEX_TUI_HOME overrides the XDG folders.",
     )
     root.add_argument("-V", "--version", action="version", version=f"codex-tui {__version__}")
     add_low_bandwidth_option(root)

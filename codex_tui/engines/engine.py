@@ -61,8 +61,7 @@ class Engine(Protocol):
         """Start the next attempt, and return when the engine has it; it need not run yet.
 
         An engine other than the local one writes RUN/engine.json twice: before it asks for anything (status
-        "waiting", `submitted`, `offset`, `attempt`), and with the job. If it raises, it deletes engine.json or puts
-        the old one back, unless the run may have begun over there.
+        "waiting", `submitted`, `offset`, `attempt`), and with the job. `handover.py` says what it has after an error.
         """
 
     def look(self, run: RunDirectory) -> EngineRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.errors import NO_CHECKPOINT, BadInput, CodexError
 from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
 
@@ -20,11 +20,10 @@ class ResumePoint(NamedTuple):
         return f"from step {self.step:,}" if self.step else "from the start"
 
 
-NO_CHECKPOINT = "No whole checkpoint is left."
-
-
 class NoWholeCheckpoint(CodexError):
     """All checkpoints are damaged. The person must decide whether to start over."""
+
+    exit_code = NO_CHECKPOINT
 
 
 def find_resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumePoint:
@@ -47,7 +46,7 @@ def find_resume_point(run: RunDirectory, *, from_start: bool = False) -> ResumeP
     damaged = " ".join(problems)
     if damaged and not from_start:
         raise NoWholeCheckpoint(
-            f"{damaged} {NO_CHECKPOINT}",
+            f"{damaged} No whole checkpoint is left.",
             f"Start over and keep the damaged ones: codex-tui resume {run.name} --from-start",
         )
     return ResumePoint(0, damaged)

@@ -12,6 +12,7 @@ from codex_tui.base import settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
 from codex_tui.engines.engine import SharedFolder, Start
+from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.keeper import write_heading
 from codex_tui.engines.slurm.job_state import JobState, read_job_state
 from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
@@ -39,24 +40,19 @@ class SlurmEngine(SharedFolder):
 
     def start(self, run: RunDirectory, start: Start) -> None:
         assert start.interpreter
-        before, now = run.read_engine(), time.time()
-        size = run.count_event_bytes()
+        now, size = time.time(), run.count_event_bytes()
         record = EngineRecord("slurm", submitted=now, offset=size, attempt=start.attempt, seen=now, since=now)
         write_heading(run, start.attempt)
-        run.write_engine(record)
-        try:
-            job = submit(run, start.profile, start.interpreter, settings.load().slurm_setup)
-        except (BadInput, Unreachable) as error:
-            if isinstance(error, Unreachable) and error.may_have_arrived:
+        with hand_over(run, record):
+            try:
+                job = submit(run, start.profile, start.interpreter, settings.load().slurm_setup)
+            except Unreachable as error:
+                if not error.may_have_arrived:
+                    raise _explain_silence(error) from None
                 # The next looks find the job by its name, also if Slurm takes it only now.
                 run.write_engine(msgspec.structs.replace(record, submitted=time.time()))
                 hint = f"See what came of it: codex-tui attach {run.name}"
-                raise CodexError(f"{_describe_silence(error)} It may have the job.", hint) from None
-            if before is None:
-                run.engine.unlink()
-            else:
-                run.write_engine(before)
-            raise _explain_silence(error) if isinstance(error, Unreachable) else error from None
+                raise MayHaveBegun(f"{_describe_silence(error)} It may have the job.", hint) from None
         run.write_engine(msgspec.structs.replace(record, job=job))
 
     def look(self, run: RunDirectory) -> EngineRecord:

@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.errors import BadInput
 from codex_tui.base.text import clean
+from codex_tui.engines.handover import MayHaveBegun
 from codex_tui.engines.keeper import make_keeper_command, make_keeper_environ
 from codex_tui.engines.slurm.programs import Refused, ask
 from training.contract.profile import Profile
@@ -22,7 +23,8 @@ _OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_CLUSTERS")
 def submit(run: RunDirectory, profile: Profile, python: Path, setup: Sequence[str]) -> str:
     """Submit a job that keeps `run` with the interpreter `python`. Returns its id.
 
-    Raises BadInput if Slurm refuses the job, and Unreachable if it does not answer.
+    Raises BadInput if Slurm refuses the job, Unreachable if it does not answer, and MayHaveBegun if its answer can't be
+    understood.
     """
     try:
         answer = ask(
@@ -40,7 +42,8 @@ def submit(run: RunDirectory, profile: Profile, python: Path, setup: Sequence[st
     # A plugin of the cluster may print lines of its own before.
     ids = re.findall(r"^(\d+)(?:;.*)?$", answer, re.MULTILINE)
     if not ids:
-        raise CodexError(f"sbatch printed no job id, but: {clean(answer.strip())[:200]!r}.", "Look for it with: squeue")
+        problem = f"sbatch printed no job id, but: {clean(answer.strip())[:200]!r}."
+        raise MayHaveBegun(problem, "Look for the job with: squeue")
     return str(ids[-1])
 
 

@@ -9,16 +9,18 @@ from typing import Any
 
 import msgspec
 
-from codex_tui.base.errors import BAD_INPUT, NO_ENVIRONMENT, BadInput, CodexError, EnvironmentMissing
+from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import JSON_VARIABLE, OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean
 from codex_tui.engines.ssh.connection import Connection, RemoteFailed, Stream
 from codex_tui.engines.ssh.installer import Installer
 from codex_tui.engines.ssh.package import make_package
 from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.runs.resume_point import NoWholeCheckpoint
 
 # What `codex-tui` prints about a mistake, and what argparse prints about a wrong option.
 _ERROR = re.compile(r"^codex-tui(?: [a-z]+)*: (?:error: )?(.+)\n((?:.|\n)*)\Z", re.MULTILINE)
+_KINDS = {kind.exit_code: kind for kind in (BadInput, EnvironmentMissing, NoWholeCheckpoint)}
 LOOK_SECONDS = 0.3
 
 
@@ -87,8 +89,7 @@ class RemoteApp:
             )
         if not message:
             return failed
-        kind = {BAD_INPUT: BadInput, NO_ENVIRONMENT: EnvironmentMissing}.get(failed.code, CodexError)
-        return kind(f"{self.remote.name}: {clean(message)}", clean(hint, newlines=True))
+        return _KINDS.get(failed.code, CodexError)(f"{self.remote.name}: {clean(message)}", clean(hint, newlines=True))
 
     def _parse(self, output: bytes, command: str) -> Any:
         try:

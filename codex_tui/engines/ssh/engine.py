@@ -16,6 +16,7 @@ import msgspec
 
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.engine import Start
+from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.ssh import mirror
 from codex_tui.engines.ssh.app import NoJson, RemoteApp
 from codex_tui.engines.ssh.connection import RemoteFailed, Unreachable
@@ -24,7 +25,7 @@ from codex_tui.engines.ssh.sending import find_run, send_run
 from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import find_last_checkpoint
-from codex_tui.runs.resume_point import NO_CHECKPOINT, NoWholeCheckpoint, ResumePoint
+from codex_tui.runs.resume_point import ResumePoint
 from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.profile import Profile
@@ -60,14 +61,14 @@ class SshEngine:
             reason=f"It is being sent to {name}.",
             since=time.time(),
         )
-        with _hold(run), _restoring(run, before):
+        with _hold(run):
             forget_note(run)
-            run.write_engine(record)
-            app.ensure(start.report)
-            folder = record.folder and find_run(app.connection, app.remote.root, record.folder, run)
-            folder = folder or send_run(app.connection, app.remote.root, run, start.report)
-            run.write_engine(record := msgspec.structs.replace(record, folder=folder))
-            attempt = _begin(run, _Place(app, folder), record, _list_options(start))
+            with hand_over(run, record):
+                app.ensure(start.report)
+                folder = record.folder and find_run(app.connection, app.remote.root, record.folder, run)
+                folder = folder or send_run(app.connection, app.remote.root, run, start.report)
+                run.write_engine(record := msgspec.structs.replace(record, folder=folder))
+                attempt = _begin(run, _Place(app, folder), record, _list_options(start))
             now = time.time()
             run.write_engine(
                 msgspec.structs.replace(record, status="running", reason="", attempt=attempt, seen=now, since=now)
@@ -141,43 +142,17 @@ def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list
         return int(place.call("resume", *options)[0]["attempt"])
     except (Unreachable, RemoteFailed, NoJson) as error:
         reason = f"{error.message} The run may have begun there."
-        raise _MayHaveBegun(record, reason, f"See what came of it: codex-tui attach {run.name}") from None
-    except CodexError as error:
-        if NO_CHECKPOINT in error.message:
-            raise NoWholeCheckpoint(error.message, error.hint) from None
+        run.write_engine(msgspec.structs.replace(record, status="unreachable", reason=reason))
+        raise MayHaveBegun(reason, f"See what came of it: codex-tui attach {run.name}") from None
+    except CodexError:
         if record.attempt == 1:
             with suppress(CodexError):
                 place.app.connection.run(["rm", "-rf", "--", place.folder])  # a run that never began is none
         raise
 
 
-class _MayHaveBegun(CodexError):
-    """The link was cut, or the app over there was killed, while it started the run."""
-
-    def __init__(self, record: EngineRecord, message: str, hint: str) -> None:
-        self.record = msgspec.structs.replace(record, status="unreachable", reason=message)
-        super().__init__(message, hint)
-
-
 def _name_remote(profile: Profile) -> str:
     return profile.launch.ssh.remote or ""  # the profile was refused without one
-
-
-@contextmanager
-def _restoring(run: RunDirectory, before: EngineRecord | None) -> Iterator[None]:
-    """Put engine.json back if the block fails, unless the run may have begun."""
-    try:
-        yield
-    except _MayHaveBegun as error:
-        run.write_engine(error.record)
-        raise
-    except BaseException:
-        with suppress(OSError):
-            if before:
-                run.write_engine(before)
-            else:
-                run.engine.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -111,7 +111,9 @@ class _Look:
         if self._came or self._record.status != "gone":
             results = list_results(connection, remote.root, {"folder": folder, **mirror.identify(run)})
             self._came = fetch_results(connection, folder, run, results) or self._came
-        reason = "" if run.events.exists() else f"It never began on {remote.name}."
+        began = run.count_event_bytes() > self._record.offset
+        attempt = "It" if self._record.attempt == 1 else f"Attempt {self._record.attempt}"
+        reason = "" if began else f"{attempt} never began on {remote.name}."
         _write_note(run, "gone", reason, folder=folder, answered=True)
 
 

@@ -67,7 +67,7 @@ def test_to_start_over_after_damage_needs_an_option(
     with pytest.raises(NoWholeCheckpoint, match=r"step 20 is damaged \(adapter_model.safetensors\)") as refused:
         launcher.resume(ended)
     assert "codex-tui resume ended --from-start" in refused.value.hint
-    assert not started
+    assert not started and main(["resume", "ended"]) == 4  # which a remote's answer is recognised by
     monkeypatch.setattr("codex_tui.commands.train._watch", lambda *_: 0)
     assert main(["resume", "ended", "--from-start"]) == 0
     assert "step 20 is damaged (adapter_model.safetensors). ended continues from the start." in capsys.readouterr().err

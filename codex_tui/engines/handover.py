@@ -1,0 +1,36 @@
+"""Keeps RUN/engine.json right while an engine is asked to start a run, whatever goes wrong meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from codex_tui.base.errors import CodexError
+from training.contract.engine import EngineRecord
+from training.contract.run_directory import RunDirectory
+
+
+class MayHaveBegun(CodexError):
+    """The engine was asked to start the run, and its answer did not come: nobody knows whether it has the run."""
+
+
+@contextmanager
+def hand_over(run: RunDirectory, record: EngineRecord) -> Iterator[None]:
+    """Write `record` into RUN/engine.json before the block asks an engine to start the run.
+
+    If the block fails, the run was not started, and engine.json is as it was before. After MayHaveBegun, and if this
+    program is ended, the last record stays: the next look at the run finds out what came of it.
+    """
+    before = run.read_engine()
+    run.write_engine(record)
+    try:
+        yield
+    except MayHaveBegun:
+        raise
+    except Exception:
+        with suppress(OSError):  # a full disk must not hide why the block failed
+            if before:
+                run.write_engine(before)
+            else:
+                run.engine.unlink()
+        raise
