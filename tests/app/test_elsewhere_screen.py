@@ -15,7 +15,9 @@ from support.launching import see as see_dialog
 from support.pilot import screen_text, settled, until
 from support.screens import EVIL
 
+from codex_tui.base.progress import Progress
 from codex_tui.base.text import format_moment
+from codex_tui.runs.fetching import publish_progress
 from codex_tui.ui.alerts import format_title
 from codex_tui.ui.app import CodexApp
 from codex_tui.ui.cockpit.gpu_panel import GpuPanel
@@ -196,3 +198,22 @@ async def test_what_an_engine_says_is_harmless(make_run: Any) -> None:
             assert not set(screen_text(pilot.app)) & {"\x1b", "\x07", "\x9b"}
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_results_that_come_from_another_machine_show_how_far_they_are(
+    make_run: Any, size: tuple[int, int]
+) -> None:
+    run: RunDirectory = make_run(end="done")
+    put_on_box(run, "running")
+    async with CodexApp(run).run_test(size=size) as pilot:
+        await settled(pilot)
+        await see(pilot, "c chat")
+        host = EVIL if size == SIZES[2] else "box"
+        with publish_progress(run) as report:
+            report(Progress(f"fetching adapter from {host}", 12_000_000, 80_000_000, seconds_left=40.0))
+            await see(pilot, "Fetching adapter from ", "15 %, about 0:40 left", "c chat")
+            if size == SIZES[1]:
+                report(Progress("looking for results on box"))
+                await see(pilot, "Looking for results on box", "…")
+        await until(pilot, lambda: "on box …" not in words_of(pilot) and "about 0:40" not in words_of(pilot))

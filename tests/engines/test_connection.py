@@ -11,7 +11,7 @@ import pytest
 from support.sshd import Box
 
 from codex_tui.base.errors import CodexError
-from codex_tui.base.progress import Progress
+from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.engines.ssh.connection import Connection, RemoteFailed, Unreachable
 from codex_tui.engines.ssh.results import fetch_results, hash_files
 from training.contract.run_directory import RunDirectory
@@ -126,10 +126,12 @@ def test_a_result_that_changes_while_it_is_fetched_leaves_the_older_one(box: Box
     (run.path / ".adapter.killed").mkdir()  # what a fetch left that was killed
 
     with pytest.raises(CodexError, match="adapter changed on box while it was fetched"):
-        fetch_results(Connection("box"), str(there), run, {"adapter": {"model": (5, "0" * 64)}})
+        fetch_results(Connection("box"), str(there), run, {"adapter": {"model": (5, "0" * 64)}}, ignore_progress)
     assert [path.name for path in run.path.rglob("*")] == ["adapter", "older"]
 
-    assert fetch_results(Connection("box"), str(there), run, {"adapter": hash_files(there / "adapter")})
+    assert fetch_results(
+        Connection("box"), str(there), run, {"adapter": hash_files(there / "adapter")}, ignore_progress
+    )
     assert [path.name for path in run.path.rglob("*")] == ["adapter", "model"]
 
 

@@ -24,6 +24,7 @@ from support.sshd import Box
 from codex_tui import launcher, stopping
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.progress import Progress
 from codex_tui.cli import main
 from codex_tui.engines.ssh import engine, sending, watching
 from codex_tui.engines.ssh.app import RemoteApp
@@ -31,7 +32,9 @@ from codex_tui.engines.ssh.connection import RemoteFailed
 from codex_tui.engines.ssh.remotes import Remote, add_remote, remove_remote
 from codex_tui.engines.watch import refresh
 from codex_tui.launch_plan import LaunchPlan, make_plan
+from codex_tui.runs import fetching
 from codex_tui.runs.changes import rename_run
+from codex_tui.runs.fetching import read_progress
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.resume_point import NoWholeCheckpoint
 from training.contract.config import RunConfig
@@ -113,12 +116,26 @@ def status_of(run: RunDirectory) -> str:
     return snapshot(run).status
 
 
+def record_fetches(monkeypatch: pytest.MonkeyPatch) -> list[Progress]:
+    """What the viewers can read about the fetches of this process from now on."""
+    fetched: list[Progress] = []
+    write = fetching.files.write_atomically
+
+    def record(path: Path, content: bytes, **options: Any) -> None:
+        write(path, content, **options)
+        if path.name == fetching.FILE and (progress := read_progress(RunDirectory(path.parent))):
+            fetched.append(progress)
+
+    monkeypatch.setattr(fetching.files, "write_atomically", record)
+    return fetched
+
+
 def is_beginning(run: RunDirectory, there: RunDirectory) -> bool:
     return there.events.read_bytes().startswith(run.events.read_bytes())
 
 
 def test_a_run_is_sent_with_its_rows_and_stopped_and_its_results_come_back(
-    run: RunDirectory, remote: Remote, profile: Path
+    run: RunDirectory, remote: Remote, profile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = find_there(run)
     config, config_there = RunConfig.read(run.config), RunConfig.read(there.config)
@@ -131,6 +148,7 @@ def test_a_run_is_sent_with_its_rows_and_stopped_and_its_results_come_back(
     there.adapter.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (there.adapter / name).write_bytes(os.urandom(300_000))
+    fetched = record_fetches(monkeypatch)
     assert stopping.stop(run) == "save"
     assert snapshot(run).status in ("stopping", "training", "stopped")
     until(lambda: read_engine(run).status == "gone" or status_of(run) == "")
@@ -138,6 +156,9 @@ def test_a_run_is_sent_with_its_rows_and_stopped_and_its_results_come_back(
     for name in ("events.jsonl", "process.json", "exit.json", "adapter/adapter_model.safetensors"):
         assert (run.path / name).read_bytes() == (there.path / name).read_bytes(), name
     assert run.has_adapter() and not run.checkpoints.exists()
+    assert fetched[0].step == "looking for results on box"
+    assert any(each.step == "fetching adapter from box" and each.total == 600_000 for each in fetched), fetched
+    assert read_progress(run) is None
 
     second = launcher.launch(make_plan(profile))
     assert RunConfig.read(find_there(second).config).files == [str(rows)]  # they were there already

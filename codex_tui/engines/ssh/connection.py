@@ -151,7 +151,7 @@ class Connection:
             try:
                 with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
                     fresh, old = Path(place, "new"), Path(place, "old")
-                    unpack(stream.read, fresh, f"fetching from {self.name}", report, total)
+                    unpack(stream.read, fresh, f"fetching {target.name} from {self.name}", report, total)
                     stream.finish()
                     if check:
                         check(fresh)

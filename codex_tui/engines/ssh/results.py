@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from codex_tui.base.errors import CodexError
-from codex_tui.base.progress import OnProgress, ignore_progress
+from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.engines.ssh import frames
 from codex_tui.engines.ssh.connection import Connection
 from training.contract.files import open_file
@@ -25,10 +25,14 @@ Listing = dict[str, tuple[int, str]]
 LIST_SECONDS = 120.0  # to read large files over there
 
 
-def list_results(connection: Connection, root: str, identity: Mapping[str, object]) -> dict[str, Listing]:
+def list_results(
+    connection: Connection, root: str, identity: Mapping[str, object], report: OnProgress
+) -> dict[str, Listing]:
     """List the folders over there that have files. `identity` is what `mirror.identify` returns."""
-    folders = ["adapter", "judgements"]
+    folders, step = ["adapter", "judgements"], Progress(f"looking for results on {connection.name}")
+    report(step)
     for frame in frames.ask(connection, root, "list_results", LIST_SECONDS, folders=folders, **identity):
+        report(step)  # the far end gives a sign of life while it reads large files
         if frame.kind == "listing":
             listed = msgspec.json.decode(frame.data, type=dict[str, Listing])
             return {name: files for name, files in listed.items() if name in folders and files}
@@ -40,7 +44,7 @@ def fetch_results(
     place: str,
     run: RunDirectory,
     results: Mapping[str, Listing],
-    report: OnProgress = ignore_progress,
+    report: OnProgress,
 ) -> bool:
     """Fetch the folders in `results` that differ here, from the run's folder `place` over there. Returns whether one
     did. A judgement that was made here stays. Raises CodexError, also if a file changes meanwhile, and OSError."""

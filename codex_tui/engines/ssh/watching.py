@@ -12,6 +12,7 @@ from codex_tui.engines.ssh import frames, mirror
 from codex_tui.engines.ssh.connection import Connection, Unreachable
 from codex_tui.engines.ssh.remotes import Remote, find_remote
 from codex_tui.engines.ssh.results import fetch_results, list_results
+from codex_tui.runs.fetching import publish_progress
 from training.contract.config import ConfigError
 from training.contract.engine import EngineRecord, EngineStatus
 from training.contract.run_directory import RunDirectory
@@ -109,8 +110,10 @@ class _Look:
             _write_note(run, "gone", f"Its folder is gone on {remote.name}.", answered=True)
             return
         if self._came or self._record.status != "gone":
-            results = list_results(connection, remote.root, {"folder": folder, **mirror.identify(run)})
-            self._came = fetch_results(connection, folder, run, results) or self._came
+            with publish_progress(run) as report:
+                identity = {"folder": folder, **mirror.identify(run)}
+                results = list_results(connection, remote.root, identity, report)
+                self._came = fetch_results(connection, folder, run, results, report) or self._came
         began = run.count_event_bytes() > self._record.offset
         attempt = "It" if self._record.attempt == 1 else f"Attempt {self._record.attempt}"
         reason = "" if began else f"{attempt} never began on {remote.name}."

@@ -6,11 +6,14 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.strip import Strip
 
+from codex_tui.base.progress import ProgressTracker
 from codex_tui.base.text import clean
+from codex_tui.runs.fetching import read_progress
 from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import Leftovers, WatchedRun
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
+from codex_tui.ui.kit.work import draw_work
 from codex_tui.ui.runs.status import SIGNS, name_park_key
 from training.contract.model_card import hide_home
 from training.contract.run_directory import RunDirectory
@@ -20,17 +23,25 @@ class Banner(Painted):
     """Hidden while a trainer is known to work."""
 
     DEFAULT_CSS = """
-    Banner { display: none; height: auto; max-height: 6; padding: 0 1; background: $panel; }
+    Banner { display: none; height: auto; max-height: 7; padding: 0 1; background: $panel; }
     """
 
     def __init__(self, run: RunDirectory) -> None:
         super().__init__(id="banner")
         self._run = run
         self._paragraphs: list[Content] = []
+        self._outcome: list[Content] = []
 
     def show(self, watched: WatchedRun, newer: str = "") -> None:
         """`newer` is one sentence if a newer Codex TUI wrote the run."""
-        lines = explain_outcome(self._run, watched, newer)
+        self._outcome = explain_outcome(self._run, watched, newer)
+        self.show_fetch()
+
+    def show_fetch(self) -> None:
+        """Show how far the results have come from the machine that trained the run, while some process fetches
+        them."""
+        fetch = read_progress(self._run)
+        lines = [draw_work(ProgressTracker(fetch), "", self.size.width), *self._outcome] if fetch else self._outcome
         if [entry.plain for entry in lines] == [entry.plain for entry in self._paragraphs]:
             return
         self._paragraphs = lines

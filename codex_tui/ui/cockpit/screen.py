@@ -137,6 +137,8 @@ class CockpitScreen(RunKeysScreen):
         self._ticks += 1
         if self.follower.complete and self.follower.poll():
             self._show()
+        if self.watched.engine and self.watched.ended:
+            self.query_one(Banner).show_fetch()
         if self._panes.log_pane:
             self._panes.log_pane.poll()
         if self._ticks % (LIVE_SAMPLE_TICKS if self.live else IDLE_SAMPLE_TICKS) == 0:
