@@ -6,6 +6,7 @@ from __future__ import annotations
 from codex_tui.base.text import format_moment
 from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
+from training.history.state import RunState
 
 
 def describe_wait(record: EngineRecord) -> str:
@@ -29,15 +30,17 @@ def describe_loss(record: EngineRecord, place: str) -> str:
     return f"It is gone from {name_place(record)} {place}{reason}"
 
 
-def describe_next(record: EngineRecord, *, has_figures: bool) -> str:
-    """Say what becomes of a run that waits or whose engine does not answer, and how old is what is known of it.
-    `has_figures`: the run has trained a step."""
+def describe_next(record: EngineRecord, state: RunState) -> str:
+    """Say what becomes of a run that waits or whose engine does not answer, and when it did last what is known of it:
+    "It may be training. The figures are from 14:02, when it was evaluating."."""
     if record.status == "waiting":
         return "Slurm starts it by itself." if record.engine == "slurm" else "It starts by itself."
     if not record.seen:
         return "It may be training."
-    known = "The figures are from" if has_figures else "The last answer came at"
-    return f"It may be training. {known} {format_moment(record.seen)}."
+    known = "The figures are from" if state.step else "The last answer came at"
+    doing = state.held.state if state.held else state.phase.name if state.phase else "training"
+    when = "" if doing == "training" else f", when it was {doing}"
+    return f"It may be training. {known} {format_moment(record.seen)}{when}."
 
 
 def describe_place(record: EngineRecord) -> str:

@@ -85,8 +85,8 @@ class WatchedRun:
 
     @property
     def phase(self) -> ev.Phase | None:
-        """The phase of the last attempt. None before its first event, and while no trainer runs."""
-        return None if self.liveness in ("starting", "waiting") or self.held else self.state.phase
+        """What the trainer does now. None before its first event, and while no trainer is known to work."""
+        return self.state.phase if self.works and self.liveness != "starting" else None
 
     @property
     def reason(self) -> str:
@@ -105,7 +105,7 @@ class WatchedRun:
     def ends(self) -> str:
         """One sentence: what ends a hold or a wait, or what is known while the engine does not answer; "" otherwise."""
         if self.engine and self.is_left_to_engine:
-            return describe_next(self.engine, has_figures=bool(self.state.step))
+            return describe_next(self.engine, self.state)
         return self.held.ends if self.held else ""
 
     @property

@@ -146,7 +146,7 @@ def count_progress(watched: WatchedRun) -> tuple[int, int | None, str, str]:
     """The progress of the run's current phase: done, total (None if unknown), label and unit."""
     state, phase = watched.state, watched.phase
     total = state.total_steps
-    if not watched.ended and phase is not None and phase.name != "training":
+    if phase is not None and phase.name != "training":
         label = clean(f"{phase.name}: {phase.detail}" if phase.detail else phase.name)
         return phase.done, phase.total or None, label, clean(phase.unit)
     if total:

@@ -12,11 +12,13 @@ from support.fake_runs import make_run
 
 from codex_tui import launcher, stopping
 from codex_tui.base.errors import BadInput
+from codex_tui.base.text import format_moment
 from codex_tui.cli import main
 from codex_tui.runs import live
 from codex_tui.runs.changes import delete_run, rename_run
 from codex_tui.runs.engine_reason import name_place_of_run
 from codex_tui.runs.follower import snapshot
+from codex_tui.ui.cockpit.header import count_progress
 from training.contract import events as ev
 from training.contract.engine import DAMAGED, NEWS_SECONDS, EngineRecord, EngineStatus
 from training.contract.process import ProcessIdentity
@@ -62,6 +64,25 @@ def test_only_a_run_with_a_step_has_figures_of_some_age() -> None:
     assert "It may be training. The figures are from " in snapshot(run).ends
     run.events.unlink()
     assert "It may be training. The last answer came at " in snapshot(run).ends
+
+
+@pytest.mark.parametrize(
+    ("event", "when"),
+    [
+        (ev.Phase(name="evaluating", done=2, total=9, unit="batches"), ", when it was evaluating."),
+        (ev.Held(state="parked", reason="You lent the card.", ends=ev.BY_HAND), ", when it was parked."),
+        (ev.Phase(name="training", done=40, total=100), "."),
+    ],
+)
+def test_what_it_did_last_is_in_the_past_while_nobody_knows_whether_it_goes_on(event: ev.Event, when: str) -> None:
+    run = keep("silent", "unreachable", event)
+    record = run.read_engine()
+    assert record
+    watched = snapshot(run)
+    assert watched.phase is None and count_progress(watched) == (0, None, "step 40", "")
+    assert watched.ends == f"It may be training. The figures are from {format_moment(record.seen)}{when}"
+    os.utime(run.events)  # an event has come since
+    assert snapshot(run).phase == (None if isinstance(event, ev.Held) else event)
 
 
 def test_an_event_after_the_last_answer_proves_that_it_lives() -> None:
