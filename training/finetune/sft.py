@@ -35,7 +35,7 @@ from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.ranks import Ranks, require_gpu
 from training.finetune.samples import make_sampler
-from training.finetune.sharding import NO_ANSWERS, gather_adapter
+from training.finetune.sharding import NO_ANSWERS, convert_to_float32, gather_adapter
 from training.finetune.time_limit import TimeLimit
 from training.finetune.trackers import finish_at_end, make_trackers
 from training.finetune.trainer import Trainer
@@ -278,7 +278,7 @@ def build_trainer(
     # A resume loads the adapter in float32. Start in float32 too, or a resumed run differs from an uninterrupted one.
     for parameter in model.parameters():
         if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+            convert_to_float32(parameter)
     return trainer
 
 

@@ -41,6 +41,17 @@ def find_local(parameter: torch.Tensor) -> torch.Tensor:
     return local
 
 
+def convert_to_float32(parameter: torch.Tensor) -> None:
+    """Convert a parameter in place. Setting `data` of one that ranks share would change the type that it tells, and not
+    that of the shares."""
+    import torch
+
+    if find_local(parameter) is parameter:
+        parameter.data = parameter.data.float()
+    else:
+        torch.utils.swap_tensors(parameter, torch.nn.Parameter(parameter.detach().float()))
+
+
 @contextmanager
 def gather_adapter(model: Any) -> Iterator[None]:
     """Let rank 0 see the whole adapter in the block, to save it. Without FSDP, every rank sees it anyway. All ranks
