@@ -8,13 +8,20 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, BadInput
-from codex_tui.commands.options import add_card_option, add_set_option, add_until_option, check_card
+from codex_tui.commands.options import (
+    add_card_option,
+    add_place_option,
+    add_set_option,
+    add_until_option,
+    check_card,
+    read_place,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from codex_tui.data.time_fit import TimeFit
-    from codex_tui.machine.forecast import ResourceForecast
+    from codex_tui.machine.forecast import Card, ResourceForecast
     from training.contract.profile import Profile
     from training.memory.forecast import Forecast
     from training.memory.remedies import Remedy
@@ -32,11 +39,13 @@ def add(subparsers: Any) -> None:
         "forecast",
         help="forecast how much memory a profile needs, whether it fits, and how fast it trains",
         description="Counts the GPU memory that a fine-tune needs, part by part, before anything is loaded. If it does "
-        "not fit, lists what would reduce it. Gives the speed that is measured here or estimated for the card. Exits "
-        "with 1 if it does not fit, with 2 if no forecast is possible.",
+        "not fit, lists what would reduce it. Gives the speed that is measured here or estimated for the card. A "
+        "remote is asked for its cards; a cluster is not, so give the size of its card with --card. Exits with 1 if it "
+        "does not fit, with 2 if no forecast is possible.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
     add_card_option(parser)
+    add_place_option(parser, "forecast for the card of another place")
     add_set_option(parser)
     add_until_option(parser, "say how many steps fit until 07:00 (the next one), '2026-11-29 07:00' or +6h")
     parser.add_argument("--hours", metavar="N", type=float, help="say how many steps fit into N hours")
@@ -54,9 +63,10 @@ def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.profiles.overrides import parse_overrides
 
     check_card(args.card)
-    path = find_profile(args.profile)
-    profile = require_profile(path, parse_overrides(args.set))
-    resources = forecast_resources(profile, path, args.card)
+    path, overrides = find_profile(args.profile), parse_overrides(args.set)
+    profile = require_profile(path, overrides | read_place(args, overrides))
+    card, unknown = (None, "") if args.card else _find_remote_card(profile)
+    resources = forecast_resources(profile, path, args.card, remote_card=card)
     deadline, memory = _find_deadline(args, profile), resources.memory
     if memory is None and deadline is None:
         raise BadInput(resources.reason, resources.unknown_modules.hint if resources.unknown_modules else "")
@@ -66,11 +76,12 @@ def run_forecast(args: argparse.Namespace) -> int:
     if args.json:
         values = _memory_json(memory, resources.remedies) if memory else {}
         fit_values = {} if deadline is None else {"time": fit and fit.as_json()}
-        values |= {"place": resources.place}
+        card_name = resources.card.name if resources.card else None
+        values |= {"place": resources.place, "card_name": card_name, "card_unknown": unknown}
         print(json.dumps(values | _disk_json(resources) | _speed_json(speed) | fit_values, indent=2))
     else:
         for line in [
-            *([_describe_place(resources, args.card)] if resources.place else []),
+            *([_describe_place(resources, args.card, unknown)] if resources.place else []),
             *(_memory_lines(memory, resources.remedies) if memory else [clean(resources.reason)]),
             *_disk_lines(resources),
             _speed_line(resources, speed),
@@ -80,11 +91,36 @@ def run_forecast(args: argparse.Namespace) -> int:
     return FAILED if memory and memory.fits is False else DONE
 
 
-def _describe_place(resources: ResourceForecast, card_mib: float | None) -> str:
-    from codex_tui.base.text import clean
+def _find_remote_card(profile: Profile) -> tuple[Card | None, str]:
+    """Return the card on which a remote trains the profile, and why it is not known, in one sentence."""
+    from codex_tui.base.errors import CodexError
+    from codex_tui.base.progress import Progress
+    from codex_tui.commands.progress import print_progress
+    from codex_tui.engines.ssh.cards import find_card
 
-    cards = "" if card_mib else " Its cards are not known here: --card 24576 compares with one of 24 GB."
-    return f"Trains on: {clean(resources.place)}.{cards}"
+    if profile.launch.is_local or profile.hardware.first_device == "cpu":
+        return None, ""
+    if profile.launch.engine != "ssh":
+        return None, "A cluster has several kinds of cards."
+    remote = profile.launch.ssh.remote or ""
+    try:
+        with print_progress() as report:
+            report(Progress(f"asking {remote} for its cards"))
+            return find_card(remote, profile), ""
+    except CodexError as error:
+        return None, error.message
+
+
+def _describe_place(resources: ResourceForecast, card_mib: float | None, unknown: str) -> str:
+    from codex_tui.base.text import clean, format_gb
+
+    text = f"Trains on: {clean(resources.place)}."
+    if card_mib:
+        return text
+    if card := resources.card:
+        free = f"{format_gb(card.free_mib, 1)} free now"
+        return f"{text} Its card: {clean(card.name)}, {format_gb(card.total_mib, 1)}, {free}."
+    return f"{text} Its cards are not known here: --card 24576 compares with one of 24 GB. {clean(unknown)}".rstrip()
 
 
 def _find_deadline(args: argparse.Namespace, profile: Profile) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,6 +75,26 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="set a field of the profile for this run: --set lora.r=8; can be repeated",
     )
+
+
+def add_place_option(parser: argparse.ArgumentParser, does: str) -> None:
+    """Add `--on`. `read_place` reads it."""
+    parser.add_argument(
+        "--on",
+        metavar="PLACE",
+        help=f"{does}: local, slurm, or a remote (codex-tui remote list); replaces the profile's engine",
+    )
+
+
+def read_place(args: argparse.Namespace, *given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the profile that `--on` gives. Raises BadInput if it names no place, or if other options
+    give one of these fields: `given` has their fields."""
+    from codex_tui.profiles.overrides import parse_place
+
+    place = parse_place(args.on) if args.on is not None else {}
+    if both := next((field for field in place if any(field in fields for fields in given)), None):
+        raise BadInput(f"--on and another option both give {both}.", "Leave out one of them.")
+    return place
 
 
 def add_until_option(parser: argparse.ArgumentParser, help: str) -> None:

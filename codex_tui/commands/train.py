@@ -11,9 +11,11 @@ from codex_tui.base.errors import DONE, FAILED, BadInput
 from codex_tui.commands.options import (
     RUN_HELP,
     add_low_bandwidth_option,
+    add_place_option,
     add_python_option,
     add_set_option,
     add_until_option,
+    read_place,
 )
 from codex_tui.commands.turn import add_turn_options
 from training.contract.run_directory import RunDirectory
@@ -88,11 +90,7 @@ def add(subparsers: Any) -> None:
     for command in (demo, train):
         add_until_option(command, UNTIL_HELP)
         command.add_argument("--name", metavar="NAME", help="the run's name (default: the profile's name and a number)")
-        command.add_argument(
-            "--on",
-            metavar="PLACE",
-            help="where to train: local, slurm, or a remote (codex-tui remote list); replaces the profile's engine",
-        )
+        add_place_option(command, "where to train")
         add_set_option(command)
         command.add_argument(
             "--sweep",
@@ -126,14 +124,14 @@ def run_train(args: argparse.Namespace) -> int:
     from codex_tui.commands.setup import ensure_with_progress
     from codex_tui.commands.turn import choose_turn, start_series
     from codex_tui.launch_series import plan_series
-    from codex_tui.profiles.overrides import parse_overrides, parse_place
+    from codex_tui.profiles.overrides import parse_overrides
     from codex_tui.profiles.sweep import parse_sweep
     from codex_tui.runs.queue import describe_busy
 
     overrides, variants = parse_overrides(args.set), parse_sweep(args.sweep)
-    place = parse_place(args.on) if args.on is not None else {}
     until = parse_deadline(args.until) if args.until is not None else None
-    _refuse_ambiguous(args, overrides, variants, place)
+    _refuse_ambiguous(args, overrides, variants)
+    place = read_place(args, overrides, variants[0].overrides)
     with print_progress() as report:
         series = plan_series(
             args.profiles, variants, dataset=args.dataset, name=args.name, overrides=overrides | place, until=until,
@@ -158,9 +156,7 @@ def run_train(args: argparse.Namespace) -> int:
     return _watch(run, args)
 
 
-def _refuse_ambiguous(
-    args: argparse.Namespace, overrides: dict[str, Any], variants: list[Variant], place: dict[str, Any]
-) -> None:
+def _refuse_ambiguous(args: argparse.Namespace, overrides: dict[str, Any], variants: list[Variant]) -> None:
     """Raise BadInput if an option has two meanings: a name for several profiles, two values for one field."""
     if args.name and len(args.profiles) > 1:
         raise BadInput("--name names a single run.", "Leave it out, and each run gets the name of its profile.")
@@ -168,8 +164,6 @@ def _refuse_ambiguous(
         raise BadInput("--until is for a single run.", "Give each profile its time with training.max_hours.")
     if both := next((field for field in variants[0].overrides if field in overrides), None):
         raise BadInput(f"--set and --sweep both give {both}.", f"Leave out --set {both}.")
-    if both := next((field for field in place if field in overrides or field in variants[0].overrides), None):
-        raise BadInput(f"--on and another option both give {both}.", "Leave out one of them.")
 
 
 def run_attach(args: argparse.Namespace) -> int:

@@ -120,17 +120,23 @@ class LengthForecasts:
 
 
 def forecast_resources(
-    profile: Profile, path: Path, card_mib: float | None = None, *, use_title: bool = False
+    profile: Profile,
+    path: Path,
+    card_mib: float | None = None,
+    *,
+    use_title: bool = False,
+    remote_card: Card | None = None,
 ) -> ResourceForecast:
     """Forecast what a run of `profile`, loaded from the file at `path`, will take here, or on the machine that the
-    profile names: nothing is known of that one's cards, so that they fit only if `card_mib` says how large they are.
+    profile names. `remote_card` is that machine's card, if the caller has asked for it. Otherwise nothing is known of
+    its cards, so that they fit only if `card_mib` says how large they are.
 
     `card_mib` compares it with a card of that size instead of the card of this machine. With `use_title`, a machine
     without a card compares it with the card in the profile's title. Call this in a thread: the driver may be slow to
     answer. It is asked once, and the model's config.json is read once.
     """
     is_local = profile.launch.is_local
-    card = read_card(profile.hardware.first_device) if is_local else None
+    card = read_card(profile.hardware.first_device) if is_local else remote_card
     card_mib = card_mib or _find_card_size(profile, card, use_title)
     config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown_modules = find_unknown_modules(profile, config)
@@ -250,10 +256,13 @@ def _find_shape(profile: Profile, config: dict[str, Any] | None) -> tuple[ModelS
 
 def _describe_machine(profile: Profile, path: Path, card: Card | None, card_mib: float | None) -> Machine:
     """The machine to forecast for. What was measured on `card` counts where `card_mib` is that card's size."""
-    machine = Machine(card_mib, expandable_segments=not wsl())
+    is_local = profile.launch.is_local
+    machine = Machine(card_mib, expandable_segments=not (is_local and wsl()))
     if card is None or card_mib is None or round(card.total_mib) != round(card_mib):
         return machine
     machine = replace(machine, card=card.name)
+    if not is_local:  # what was measured here is of the cards of this machine
+        return machine
     cache = locations.cache_home()
     if last := probes.latest(cache, card.name):
         machine = replace(machine, context_mib=last.context_mib)

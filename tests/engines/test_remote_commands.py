@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.disks import fill, mounted
-from support.sshd import Box
+from support.sshd import Box, shadow
 
 from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import Progress, ignore_progress
@@ -35,14 +35,6 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
     capsys.readouterr()
     code = main([*arguments, "--json"])
     return code, json.loads(capsys.readouterr().out)
-
-
-def shadow(box: Box, name: str, script: str) -> None:
-    """Put a program before the one of this name over there."""
-    (box.home / "bin").mkdir(exist_ok=True)
-    (box.home / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
-    (box.home / "bin" / name).chmod(0o700)
-    (box.home / ".bashrc").write_text('export PATH="$HOME/bin:$PATH"\n')
 
 
 def test_a_remote_is_added_listed_and_removed(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
