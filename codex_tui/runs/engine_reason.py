@@ -26,6 +26,8 @@ def describe_no_answer(record: EngineRecord) -> str:
 
 def describe_loss(record: EngineRecord, place: str) -> str:
     """Say how a run ended that wrote no last event. `place` says how far it had come, such as "at step 40"."""
+    if record.is_copy:
+        return record.reason
     reason = f": {record.reason.rstrip('.')}." if record.reason else "."
     return f"It is gone from {name_place(record)} {place}{reason}"
 

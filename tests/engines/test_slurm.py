@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -87,6 +88,13 @@ def test_a_run_is_parked_resumed_and_stopped_in_its_job(cluster: SlurmCluster) -
     watched = snapshot(run)
     assert watched.held is not None and watched.held.reason == stopping.PARK_REASON and watched.held.step > 0
     assert run.is_live() and not run.is_trainer_alive()
+
+    copied = RunDirectory(shutil.copytree(run.path, run.path.with_name("copied")))
+    assert snapshot(copied).reason == f"This is a copy; its original ran as job {record.job}."
+    with pytest.raises(BadInput, match="is not training"):
+        stopping.stop(copied)
+    assert cluster.read_state(record.job) == "PENDING"
+    delete_run(copied)
 
     assert launcher.resume(run).step == watched.held.step
     wait_for_status(run, "training")

@@ -216,6 +216,12 @@ def test_park_and_resume_go_over_the_link(run: RunDirectory) -> None:
     stopping.park(run)
     until(lambda: status_of(run) == "parked")
     assert not there.is_trainer_alive() and there.is_kept()
+    copied = RunDirectory(shutil.copytree(run.path, run.path.with_name("copied")))
+    assert snapshot(copied).reason == "This is a copy; its original ran on box."
+    for change in (stopping.stop, stopping.park, launcher.resume):
+        with pytest.raises(BadInput, match=r"is not training|can't be resumed"):
+            change(copied)
+    assert status_of(run) == "parked" and there.is_kept()
     launcher.resume(run)
     until(lambda: status_of(run) == "training")
     assert snapshot(run).state.attempt == 2

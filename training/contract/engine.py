@@ -5,6 +5,7 @@ A run without the file is a local one: its keeper is a process of this machine, 
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,6 +48,7 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it waits, is unreachable or is gone: a sentence, or Slurm's word for it
     seen: float = 0.0  # Unix seconds: when the engine last answered. It stays while `status` is unreachable
     since: float = 0.0  # Unix seconds: when `status` began
+    is_copy: bool = False  # its folder is a copy of the one that the engine has: it never asks or stops the original
 
     @property
     def has_more(self) -> bool:
@@ -54,10 +56,29 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.status != "gone" and self.engine != "local"
 
 
+class _Home(msgspec.Struct):
+    """The folder in which engine.json was written. It stays the same run if it is renamed on its disk, or if another
+    disk is mounted in its place. Any other folder with this engine.json is a copy."""
+
+    written_in: str = ""
+    inode: int = 0
+
+    @classmethod
+    def of(cls, folder: Path) -> _Home:
+        return cls(os.path.realpath(folder), folder.stat().st_ino)
+
+    def is_elsewhere(self, folder: Path) -> bool:
+        if not self.written_in or folder.stat().st_ino == self.inode:
+            return False
+        return os.path.realpath(folder) != self.written_in
+
+
 def read_record(path: Path) -> EngineRecord | None:
     """Read engine.json. Of a damaged file nobody knows which engine to ask."""
     try:
-        return msgspec.json.decode(files.read(path), type=EngineRecord)
+        data = files.read(path)
+        record = msgspec.json.decode(data, type=EngineRecord)
+        return _make_copy(record) if msgspec.json.decode(data, type=_Home).is_elsewhere(path.parent) else record
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:  # a shared disk that fails now
@@ -68,11 +89,22 @@ def read_record(path: Path) -> EngineRecord | None:
 
 
 def write_record(path: Path, record: EngineRecord) -> None:
-    files.write_atomically(path, msgspec.json.encode(record).decode() + "\n")
+    values = msgspec.to_builtins(record) | msgspec.to_builtins(_Home.of(path.parent))
+    files.write_atomically(path, msgspec.json.encode(values).decode() + "\n")
+
+
+def _make_copy(record: EngineRecord) -> EngineRecord:
+    """Return the record of a run whose folder is a copy: no engine has it."""
+    ran = f"as job {record.job}" if record.job else f"on {record.host or record.engine}"
+    return msgspec.structs.replace(
+        record, status="gone", reason=f"This is a copy; its original ran {ran}.", job="", folder="", is_copy=True
+    )
 
 
 def has_news(record: EngineRecord, events: Path) -> bool:
     """Whether an event came a moment ago, after the engine's last answer: then the run is alive, whatever it said."""
+    if record.is_copy:
+        return False
     try:
         written = events.stat().st_mtime
     except OSError:

@@ -14,7 +14,7 @@ from codex_tui.base.text import clean
 from codex_tui.engines.engine import SharedFolder, Start
 from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.keeper import write_heading
-from codex_tui.engines.slurm.job_state import JobState, read_job_state
+from codex_tui.engines.slurm.job_state import JobState, is_of_folder, read_job_state
 from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
 from codex_tui.engines.slurm.submission import SUBMIT_SECONDS, submit
 from codex_tui.runs.outcome import find_resume_step
@@ -132,12 +132,14 @@ class SlurmEngine(SharedFolder):
 def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]:
     """Read the state of the job, and its id. Raises Unreachable and Refused."""
     if record.job:
-        return read_job_state(record.job, run.name), record.job
-    # The program that submitted it was killed, or did not hear Slurm's answer. Its name is that of the run.
-    jobs = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i").split()
-    if jobs:
+        return read_job_state(record.job, run.path), record.job
+    # The program that submitted it was killed, or did not hear Slurm's answer. Its name is that of the run, and another
+    # folder of runs may have a run of this name.
+    answer = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i|%Z")
+    listed = (line.partition("|") for line in answer.splitlines())
+    if jobs := [job for job, _, place in listed if is_of_folder(place, run.path)]:
         job = max(jobs, key=int)
-        return read_job_state(job, run.name), job
+        return read_job_state(job, run.path), job
     is_new = time.time() < record.submitted + SUBMIT_SECONDS
     return (JobState("waiting", "it is being submitted") if is_new else JobState("gone", "it was never submitted")), ""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from codex_tui.base.text import format_moment
 from codex_tui.engines.slurm.programs import Refused, ask
 from training.contract.engine import HELD_BY_HAND, EngineStatus
 
-FORMAT = "%T|%r|%N|%S|%Q|%j"  # state, reason, nodes, begin, priority, name: every version since 2.6 prints these
+FORMAT = "%T|%r|%N|%S|%Q|%j|%Z"
+"""State, reason, nodes, begin, priority, name and working directory: every version since 2.6 prints these."""
 _WAITING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "CONFIGURING"}
 _RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"}
 _HOLDS = {"JobHeldUser", "job requeued in held state"}
@@ -61,8 +63,8 @@ class JobState(NamedTuple):
     is_ending: bool = False
 
 
-def read_job_state(job: str, name: str) -> JobState:
-    """Ask Slurm for the state of the job with the id `job` and the name `name`. Raises Unreachable and Refused."""
+def read_job_state(job: str, folder: Path) -> JobState:
+    """Ask Slurm for the state of the job with the id `job`, of the run in `folder`. Raises Unreachable and Refused."""
     if not job.isdecimal():  # of a run that somebody else made: it could be an option
         return _make_forgotten_state(job)
     try:
@@ -73,7 +75,19 @@ def read_job_state(job: str, name: str) -> JobState:
         raise
     line = answer.strip().partition("\n")[0]
     # The number may belong to another job: the run was copied, or Slurm has lost its state and counts from 1 again.
-    return parse_job_state(line) if line.split("|")[5:] == [name] else _make_forgotten_state(job)
+    name, place = (*line.split("|", 6)[5:], "", "")[:2]
+    return parse_job_state(line) if name == folder.name and is_of_folder(place, folder) else _make_forgotten_state(job)
+
+
+def is_of_folder(place: str, folder: Path) -> bool:
+    """Whether a job with the working directory `place` is of the run in `folder`. If there is no `place`, the run was
+    moved by hand."""
+    try:
+        return not place or folder.samefile(place)
+    except FileNotFoundError:
+        return True
+    except OSError:  # such as a folder of another person
+        return False
 
 
 def _make_forgotten_state(job: str) -> JobState:

@@ -51,6 +51,11 @@ class SshEngine:
         app = RemoteApp(find_remote(_name_remote(start.profile)))
         name = app.remote.name
         before = run.read_engine()
+        if before and before.is_copy:  # over there it would be taken for the original
+            raise BadInput(
+                f"{run.name} can't be resumed. {before.reason}",
+                f"Resume the original, or train the profile anew: codex-tui train {run.profile} --on {name}",
+            )
         record = EngineRecord(
             "ssh",
             host=name,

@@ -14,7 +14,7 @@ from codex_tui.engines.slurm.engine import SlurmEngine
 from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
 from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
 from codex_tui.engines.slurm.submission import make_options, make_script
-from training.contract.engine import HELD_BY_HAND
+from training.contract.engine import HELD_BY_HAND, EngineRecord
 from training.contract.run_directory import RunDirectory
 
 
@@ -60,16 +60,43 @@ def write_program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, scri
 
 def test_a_job_that_slurm_has_forgotten_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(tmp_path, monkeypatch, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
-    assert read_job_state("7", "demo-1") == JobState("gone", "Slurm does not know job 7 any more")
+    assert read_job_state("7", Path("/runs/demo-1")) == JobState("gone", "Slurm does not know job 7 any more")
 
 
 def test_only_the_job_of_the_run_is_asked_and_signalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(tmp_path, monkeypatch, "squeue", "echo 'RUNNING|None|n1|N/A|7|demo-1'")
-    assert read_job_state("7", "demo-1").status == "running"
-    assert read_job_state("7", "demo-2") == JobState("gone", "Slurm does not know job 7 any more")
+    assert read_job_state("7", Path("/runs/demo-1")).status == "running"
+    assert read_job_state("7", Path("/runs/demo-2")) == JobState("gone", "Slurm does not know job 7 any more")
     write_program(tmp_path, monkeypatch, "squeue", f"touch {tmp_path}/asked")
-    assert read_job_state("--user=me", "demo-1").status == "gone"  # engine.json of a run that somebody else made
+    # engine.json of a run that somebody else made
+    assert read_job_state("--user=me", Path("/runs/demo-1")).status == "gone"
     assert not (tmp_path / "asked").exists()
+
+
+def test_a_job_of_another_folder_is_not_that_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, other = tmp_path / "mine" / "demo-1", tmp_path / "other" / "demo-1"
+    mine.mkdir(parents=True)
+    other.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    for place, status in ((mine, "running"), (tmp_path / "link" / "demo-1", "running"), (other, "gone")):
+        write_program(tmp_path, monkeypatch, "squeue", f"echo 'RUNNING|None|n1|N/A|7|demo-1|{place}'")
+        assert read_job_state("7", mine).status == status
+    write_program(tmp_path, monkeypatch, "squeue", f"echo 'RUNNING|None|n1|N/A|7|demo-1|{tmp_path}/gone/demo-1'")
+    assert read_job_state("7", mine).status == "running"  # it was moved by hand
+
+
+def test_a_submission_without_an_answer_is_not_found_in_the_job_of_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = RunDirectory(tmp_path / "mine" / "demo-1"), tmp_path / "other" / "demo-1"
+    run.create()
+    other.mkdir(parents=True)
+    run.write_engine(EngineRecord("slurm", submitted=time.time()))
+    jobs = f"PENDING|Priority||N/A|7|demo-1|{run.path}"
+    script = f"case $* in *--name=demo-1*) echo '7|{run.path}'; echo '9|{other}';; *) echo '{jobs}';; esac"
+    write_program(tmp_path, monkeypatch, "squeue", script)
+    record = SlurmEngine().look(run)
+    assert (record.job, record.status) == ("7", "waiting")
 
 
 def test_an_error_is_one_line_and_no_answer_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
