@@ -24,7 +24,7 @@ WAYS: dict[str, ChatWay] = {"t": "trainer", "p": "park"}
 def choose_way(run: RunDirectory, args: argparse.Namespace) -> ChatWay | None:
     """Return how to ask `run`, which the options --in-trainer and --park say. Asks if neither does and the run trains
     on a card that holds one model. Returns None if the person cancels. Raises BadInput."""
-    if run.is_mirror():
+    if run.is_mirror() and run.is_live():
         if args.in_trainer or args.park:
             hint = f"Its adapter comes here at its end. Ask the base model: codex-tui chat {run.name} --base"
             raise BadInput(f"{run.name} is on {name_place_of_run(run)}, where nobody can ask it from here.", hint)

@@ -79,13 +79,18 @@ async def test_a_run_that_waits_for_slurm_says_why_and_can_be_ended(make_run: An
 
 async def test_a_job_that_slurm_starts_again_says_what_it_waits_for_and_where_it_goes_on(make_run: Any) -> None:
     run: RunDirectory = make_run(end="lost", steps=120)
-    held = ev.Held(state="waiting", reason="The job's time limit comes.", ends="Slurm starts it again.", step=120)
+    held = ev.Held(
+        state="waiting", reason="Slurm warned of the job's time limit.", ends="Slurm starts it again.", step=120
+    )
     append_events(run, held)
     put_on_slurm(run, "waiting", reason="other jobs come first", host="n[1-2]")
     async with CodexApp(run).run_test(size=SIZES[1]) as pilot:
         await settled(pilot)
         await see(
-            pilot, "on Slurm (n[1-2])", "60 %", "Waiting at step 120. The job's time limit comes. Slurm: other jobs"
+            pilot,
+            "on Slurm (n[1-2])",
+            "60 %",
+            "Waiting at step 120. Slurm warned of the job's time limit. Slurm: other jobs",
         )
         assert "ETA" not in words_of(pilot)
 

@@ -69,7 +69,7 @@ def test_cockpit_of_a_run_elsewhere(
         monkeypatch.setattr(f"codex_tui.{module}.format_moment", lambda moment: "14:02")
     run = make_run(end="lost", steps=120)
     gpu = ev.Gpu(used_mib=15_072.0, total_mib=24_564.0, temperature=61.0, utilisation=97.0, power=310.0)
-    held = ev.Held(state="waiting", reason="The job's time limit comes.", step=120)
+    held = ev.Held(state="waiting", reason="Slurm warned of the job's time limit.", step=120)
     with run.events.open("ab") as file:  # at a fixed time, so that the picture is always the same
         for seq, event in enumerate([gpu, held] if state == "waiting" else [gpu], 9_000):
             event.seq, event.time = seq, NOW - 3400

@@ -22,7 +22,7 @@ from training.contract.run_directory import RunDirectory
 def test_a_hot_card_is_saved_for_and_waited_for(trainer: Trainer) -> None:
     fine, hot, dip, gone, stopped, warm_place, slow = trainer.run_program("guards", "pause_when_hot")
     message = (
-        "The GPU reached {} °C at step 7. The run is saved, and paused until the GPU stays at 77 °C "
+        "The GPU reached {} °C at step 7. That saves the run, and pauses it until the GPU stays at 77 °C "
         "(hardware.pause_above_celsius)."
     )
     assert fine == [False, [], [], [], 0]

@@ -35,7 +35,7 @@ def test_a_tracker_that_fails_is_left_out_and_changes_nothing(trainer: Trainer) 
     seen = trainer.run_program("trackers", "fail", str(trainer.folder / "failing-trackers"))
     missing, broken, quits, missing_again = seen["warnings"]
     folder = trainer.folder / "failing-trackers" / "trackers"
-    problem = f"A resume will begin new curves in the trackers, because {folder} can't be written: File exists."
+    problem = f"A resume begins new curves in the trackers, because {folder} can't be written: File exists."
     assert seen["unwritten"] == [True, problem]
     assert missing_again == missing
     assert missing == (

@@ -122,8 +122,8 @@ class CoolDown(TrainerCallback):
             return
         goal = self._limit - COOLER
         self._attempt.warn(
-            f"The GPU reached {self._too_hot:.0f} °C at step {state.global_step}. The run is saved, and paused until "
-            f"the GPU stays at {goal:.0f} °C (hardware.pause_above_celsius)."
+            f"The GPU reached {self._too_hot:.0f} °C at step {state.global_step}. That saves the run, and pauses it "
+            f"until the GPU stays at {goal:.0f} °C (hardware.pause_above_celsius)."
         )
         self._is_told = False
         self._wait(goal, state)

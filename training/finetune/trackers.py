@@ -137,7 +137,7 @@ def make_trackers(attempt: Attempt, profile: Profile, config: RunConfig) -> Trac
         write_tracked_runs(run, tracked)
     except OSError as error:
         problem = f"{run.trackers} can't be written: {error.strerror}"
-        attempt.warn(f"A resume will begin new curves in the trackers, because {problem}.")
+        attempt.warn(f"A resume begins new curves in the trackers, because {problem}.")
     return Trackers(attempt, callbacks, project, name)
 
 

@@ -23,7 +23,7 @@ from training.contract.slurm import JOB_VARIABLE
 from training.keeper.decisions import Finish, find_saved_step
 from training.keeper.watchers import Answer, Hold, Moment
 
-TIME_LIMIT = "The job's time limit comes."
+TIME_LIMIT = "Slurm warned of the job's time limit."
 TAKEN = "Slurm took its nodes away."
 ENDS = "Slurm starts it again."
 TOO_SHORT = ev.Failed(
@@ -89,7 +89,7 @@ class BatchJob:
         return Finish(ev.Held(state="waiting", reason=TAKEN, ends=ENDS, step=find_saved_step(run)))
 
     def leave(self, run: RunDirectory, *, is_by_hand: bool) -> Finish | None:
-        """Give the nodes back while the run is held, since the time limit comes, or since a person has parked it
+        """Give the nodes back while the run is held, because the time limit comes, or since a person has parked it
         (`is_by_hand`). Slurm starts the job again by itself, or when it is released.
 
         Returns None if the run stays in the job: there is no reason to leave, or Slurm refuses to start it again.

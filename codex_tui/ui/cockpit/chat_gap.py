@@ -121,11 +121,11 @@ class ChatGap:
     async def choose_again(self) -> None:
         """Ask again how to answer, from the next question on."""
         watched = self._watched
-        if self._run.is_mirror():
-            self._pane.notify("The run is on another machine. Its adapter comes here at its end.", markup=False)
-        elif watched is None or watched.ended or (watched.held and not watched.place):
+        if watched is None or watched.ended or (watched.held and not watched.place):
             text = "The run does not train now, so that its model is loaded for the chat."
             self._pane.notify(text, markup=False)
+        elif self._run.is_mirror():
+            self._pane.notify("The run is on another machine. Its adapter comes here at its end.", markup=False)
         elif watched.place:
             text = f"The run is on {clean(watched.place)}, so that its model is loaded here for the chat."
             self._pane.notify(text, markup=False)

@@ -107,7 +107,8 @@ class RunHeader(Painted):
         if state.healed:
             numbers.append(line(("healed ", MUTED), (clean(describe_all_briefly(state.healed)), "bold $warning")))
         if state.fitted and state.fitted.deadline is not None and not watched.ended:
-            numbers.append(_format_number("until", format_deadline(state.fitted.deadline, state.last_event_at)))
+            name = "until" if watched.works else "deadline"  # which may have passed since the last event
+            numbers.append(_format_number(name, format_deadline(state.fitted.deadline, state.last_event_at)))
         if state.pass_rates:
             rate = state.pass_rates[-1]
             numbers.append(_format_number("passes", f"{rate.passes} / {rate.questions}"))

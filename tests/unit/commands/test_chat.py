@@ -67,6 +67,17 @@ def test_the_trainer_of_another_machine_is_not_asked(
     assert not run.questions.exists() and not run.loans.exists()
 
 
+@pytest.mark.parametrize("option", ["--in-trainer", "--park"])
+def test_of_an_ended_run_of_another_machine_nothing_is_said_to_come(
+    run: RunDirectory, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_on_box(run, "gone")
+    code = main(["chat", "a", "--prompt", "your request?", option])
+    printed = capsys.readouterr().err
+    assert "comes here at its end" not in printed
+    assert (code, "a does not train now" in printed) == ((2, True) if option == "--in-trainer" else (0, False))
+
+
 def test_a_run_on_plain_text_is_offered_for_a_text(run: RunDirectory) -> None:
     assert suggest_chat(run) == "Chat with it: codex-tui chat a"
     write_config(run, {"row_form": {"text": True}})

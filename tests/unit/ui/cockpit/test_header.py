@@ -50,10 +50,14 @@ def test_a_fitted_run_shows_its_steps_its_epochs_and_until_when() -> None:
     fitted = ev.Fitted(total_steps=2_900, planned_steps=4_000, deadline=time.mktime((2026, 11, 29, 7, 0, 0, 0, 0, -1)))
     metrics = [ev.Metrics(step=step, epoch=step / 1_000, loss=1.0) for step in range(1, 30)]
     state = reduce_all(RunState(), [ev.Started(attempt=1, pid=1), resolved, fitted, *metrics])
-    state.last_event_at = fitted.deadline and fitted.deadline - 3_600
+    assert fitted.deadline
+    state.last_event_at = fitted.deadline - 3_600
     watched = WatchedRun(state)
     header = RunHeader(RunFacts("night", epochs=4.0), watched)
     assert "step 29 / 2,900" in header._format_progress(80, watched).plain
     numbers = header._format_numbers(100, watched).plain
     assert "until 07:00" in numbers
+    held = WatchedRun(reduce_all(state, [ev.Held(state="parked", reason="", time=state.last_event_at)]), "held")
+    numbers = header._format_numbers(120, held).plain
+    assert "deadline 07:00" in numbers and "until" not in numbers  # the last event is old, and it may be noon
     assert "epoch 0.03 / 2.90" in numbers
