@@ -93,7 +93,8 @@ def _print_table(names: list[str], summaries: Iterable[RunSummary]) -> None:
     for summary in summaries:
         row = _format_row(all_columns, [clean(summary.name), *_list_cells(summary)])
         judged = f"Judged {summary.judgements[0].summary}." if summary.judgements else ""
-        remark = clean(" ".join(filter(None, (summary.note, summary.remark, judged))))
+        note = f"Note: {summary.note}" if summary.note else ""
+        remark = clean(" · ".join(filter(None, (note, f"{summary.remark} {judged}".strip()))))
         if room is None:
             print(f"{row}  {remark}".rstrip(), flush=True)
             continue

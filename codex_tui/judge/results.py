@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from codex_tui.judge.groups import EQUAL_CHRF
+from codex_tui.runs.judged import find_outdated
 from training.contract.judgement import Group, JudgedQuestion, Judgement
 from training.contract.judgement_file import JudgementError, list_files, read
 from training.contract.run_directory import RunDirectory
@@ -19,10 +20,12 @@ KNOWN, UNSEEN = "known by heart", "unseen"
 
 @dataclass(frozen=True)
 class Shelf:
-    """The judgements of a run, the newest first. `problems` say which files can't be shown, and why."""
+    """The judgements of a run, the newest first. `outdated` says of each whether the run has trained since. `problems`
+    say which files can't be shown, and why."""
 
     paths: tuple[Path, ...] = ()
     judgements: tuple[Judgement, ...] = ()
+    outdated: tuple[bool, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -36,7 +39,9 @@ def read_shelf(run: RunDirectory) -> Shelf:
         except JudgementError as error:
             problems.append(error.message)
     found.sort(key=lambda entry: entry[1].created, reverse=True)
-    return Shelf(tuple(path for path, _ in found), tuple(judgement for _, judgement in found), tuple(problems))
+    judgements = tuple(judgement for _, judgement in found)
+    outdated = tuple(find_outdated(run, judgements))
+    return Shelf(tuple(path for path, _ in found), judgements, outdated, tuple(problems))
 
 
 def compare_answers(judged: JudgedQuestion) -> Verdict:

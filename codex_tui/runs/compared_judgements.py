@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codex_tui.base.text import clean, shorten
+from codex_tui.runs.judged import find_outdated
 from training.contract.judgement_file import read_heads
 from training.contract.run_directory import RunDirectory
 
@@ -36,9 +37,13 @@ class BookResult:
 
 
 def read_book_results(run: RunDirectory) -> tuple[BookResult, ...]:
-    """Read the newest judgement of each book. A file that can't be read is left out."""
+    """Read the newest judgement of each book. A file that can't be read is left out, and so is a judgement of an
+    adapter that the run has trained on since."""
     found: dict[str, BookResult] = {}
-    for _, head in read_heads(run.judgements, MAX_BOOKS):
+    heads = [head for _, head in read_heads(run.judgements, MAX_BOOKS)]
+    for head, outdated in zip(heads, find_outdated(run, heads), strict=True):
+        if outdated:
+            continue
         level = head.overall.adapter
         result = BookResult(
             head.book.name, head.book.sha256, head.overall.questions, level.passes, level.marked, level.chrf

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from codex_tui.base.text import shorten
+from training.contract import checkpoints
 from training.contract.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from training.contract.judgement import JudgementHead
 
 MAX_LISTED = 5
 MAX_TEXT = 300
@@ -28,11 +32,13 @@ class JudgedSummary(msgspec.Struct, frozen=True, kw_only=True):
     other_passes: int
     levels: str  # both sides in one line
     conclusion: str  # the first sentence
+    outdated: bool = False  # the run has trained since, so the adapter is another one
 
     @property
     def summary(self) -> str:
         """One line that fits into a terminal of 80 columns."""
-        return f"against {shorten(self.against, MAX_NAME)}: {self.levels}"
+        whom = "an earlier adapter, against" if self.outdated else "against"
+        return f"{whom} {shorten(self.against, MAX_NAME)}: {self.levels}"
 
     def as_json(self) -> dict[str, Any]:
         values: dict[str, Any] = msgspec.to_builtins(self)
@@ -44,7 +50,8 @@ def summarise_judgements(run: RunDirectory) -> Iterator[JudgedSummary]:
     from training.contract.judgement import describe_levels
     from training.contract.judgement_file import read_heads
 
-    for path, head in read_heads(run.judgements, MAX_LISTED):
+    found = list(read_heads(run.judgements, MAX_LISTED))
+    for (path, head), outdated in zip(found, find_outdated(run, [head for _, head in found]), strict=True):
         yield JudgedSummary(
             name=path.stem,
             against=head.against.name[:MAX_TEXT],
@@ -56,4 +63,21 @@ def summarise_judgements(run: RunDirectory) -> Iterator[JudgedSummary]:
             other_passes=head.overall.other.passes,
             levels=describe_levels(head.overall),
             conclusion=next(iter(head.conclusions), "")[:MAX_TEXT],
+            outdated=outdated,
         )
+
+
+def find_outdated(run: RunDirectory, judgements: Sequence[JudgementHead]) -> list[bool]:
+    """Find out for each judgement whether `run` has trained since, so that it is about an earlier adapter. Reads the
+    adapter only if its file is newer than a judgement. Without an adapter nothing is known, and all count."""
+    folder = checkpoints.find_chat_adapter(run, thorough=False) if judgements else None
+    if folder is None:
+        return [False for _ in judgements]
+    try:
+        modified = (folder / checkpoints.ADAPTER).stat().st_mtime
+        if all(one.created > modified for one in judgements):
+            return [False for _ in judgements]
+        checksum = checkpoints.compute_adapter_checksum(folder)
+    except OSError:
+        return [False for _ in judgements]
+    return [one.created <= modified and one.adapter.sha256 not in ("", checksum) for one in judgements]

@@ -22,6 +22,7 @@ WELCOME = (
     "The questions are the rows that the run held out, or those of a book: a JSONL file with questions and what the "
     "answers must contain. It reports apart what was learned by heart.",
 )
+OUTDATED = "The run has trained since: this judges an earlier adapter. n judges the present one."
 _TAG = re.compile(r"\*([^*]+)\*")
 
 
@@ -35,17 +36,20 @@ def draw_empty(run: str, keys: str) -> Iterator[Content]:
     yield line(("n", f"bold {ACCENT}"), (f" {keys}", MUTED))
 
 
-def draw_result(judgement: Judgement, problems: tuple[str, ...], width: int) -> Iterator[Content]:
-    """Draw the conclusions, the table and the notes."""
-    for place, sentence in enumerate(judgement.conclusions):
-        yield _draw_conclusion(sentence, STRONG if not place else "")
+def draw_result(shelf: Shelf, place: int, width: int) -> Iterator[Content]:
+    """Draw the conclusions, the table and the notes of the judgement at `place`."""
+    judgement = shelf.judgements[place]
+    if shelf.outdated[place]:
+        yield from draw_problems((OUTDATED,))
+    for number, sentence in enumerate(judgement.conclusions):
+        yield _draw_conclusion(sentence, "" if number else STRONG)
     yield Content("")
     yield from _draw_table(judgement, width)
     verdicts = describe_verdicts(judgement.judge_model) if judgement.judge_model else ()
     notes = [*judgement.notes, *verdicts, describe_proof(judgement.proof)]
     yield Content("")
     yield from (line((clean(note), MUTED)) for note in notes)
-    yield from draw_problems(problems)
+    yield from draw_problems(shelf.problems)
 
 
 def draw_problems(problems: tuple[str, ...]) -> Iterator[Content]:

@@ -150,7 +150,7 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
         if judgement is None:
             paragraphs = [*draw_empty(self.run_directory.name, "starts a judgement"), *draw_problems(shelf.problems)]
         else:
-            paragraphs = [*draw_result(judgement, shelf.problems, width)]
+            paragraphs = [*draw_result(shelf, self._place, width)]
             self.query_one(TitleBar).show("Judgement", describe_title(shelf, self._place))
         text.set_text(paragraphs, keep_place=judgement is self._drawn)
         self._drawn = judgement

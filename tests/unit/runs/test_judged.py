@@ -14,8 +14,11 @@ from support.judged import judge_pairs, make_judgement
 
 from codex_tui.cli import main
 from codex_tui.hub.adapter import make_card, update_local_card
+from codex_tui.judge.results import read_shelf
+from codex_tui.runs.compared_judgements import read_book_results
 from codex_tui.runs.follower import snapshot
 from codex_tui.ui.cockpit.banner import explain_outcome
+from codex_tui.ui.judge.result import OUTDATED, draw_result
 from training.contract import events as ev
 from training.contract import judgement, judgement_file
 from training.contract.card_text import CARD
@@ -85,6 +88,7 @@ def test_the_list_of_runs_has_them_and_leaves_damaged_ones_out(
             "other_passes": 0,
             "levels": "passes 0 → 8 of 8, chrF 0 → 100, loss 3.07 → 0.54",
             "conclusion": "40 questions: much better.",
+            "outdated": False,
         }
     ]
     path.unlink()
@@ -116,6 +120,31 @@ def test_the_card_has_those_of_the_adapter_as_it_is(run: RunDirectory) -> None:
     assert "## Judged" in (run.adapter / CARD).read_text()
     (run.adapter / "adapter_model.safetensors").write_bytes(b"trained again")
     assert "## Judged" not in make_card(run)("", "a", ".")
+
+
+def test_a_judgement_of_an_earlier_adapter_is_not_taken_for_the_result(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(run)
+    assert read_shelf(run).outdated == (False,) and read_book_results(run)
+    (run.adapter / "adapter_model.safetensors").write_bytes(b"trained on")
+    earlier = "an earlier adapter, against base: passes 0 → 8 of 8"
+    assert snapshot(run).leftovers.judged.startswith(earlier)
+    assert main(["runs"]) == 0
+    assert f"  Judged {earlier}" in capsys.readouterr().out
+    assert main(["runs", "--json"]) == 0
+    assert as_json(capsys)[0]["judgements"][0]["outdated"] is True  # type: ignore[index]
+    assert read_shelf(run).outdated == (True,)
+    assert next(draw_result(read_shelf(run), 0, 80)).plain == f"! {OUTDATED}"
+    assert read_book_results(run) == ()  # in a comparison it would stand for the run
+
+
+def test_a_note_is_told_apart_from_the_judgement(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    save(run)
+    assert main(["runs", "note", "a", "the one for Tom"]) == 0
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    assert "  Note: the one for Tom · Judged against base" in capsys.readouterr().out
 
 
 def test_a_summary_is_read_again_when_a_judgement_is_made(run: RunDirectory) -> None:
