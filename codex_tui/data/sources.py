@@ -39,10 +39,15 @@ ROW_HINT = 'A row is a line such as {"instruction": "…", "response": "…"}.'
 
 
 def find_profile_source(
-    profile: Profile, profile_file: Path, override: str | None = None, report: OnProgress = ignore_progress
+    profile: Profile,
+    profile_file: Path,
+    override: str | None = None,
+    report: OnProgress = ignore_progress,
+    *,
+    how_to_name: str = "Give one with --dataset FILE",
 ) -> Source:
     """Find the dataset that a run of `profile` uses. `override` replaces it; a relative path in `override` is relative
-    to the current folder.
+    to the current folder. `how_to_name` says how a person names another one.
 
     Raises BadInput if there is no such dataset, CodexError if the Hub does not deliver it.
     """
@@ -50,7 +55,7 @@ def find_profile_source(
     if override is None and dataset.path is None:
         raise BadInput(
             f"The profile {profile_file.stem} names no dataset.",
-            "Give one with --dataset FILE, or set path under [dataset] in the profile.",
+            f"{how_to_name}, or set path under [dataset] in the profile.",
         )
     name, base = (dataset.path or "", profile_file.parent) if override is None else (override, Path())
     return add_eval_path(find_source(name, base, dataset, report), dataset, profile_file.parent)

@@ -55,7 +55,8 @@ class Target:
         revision of the profile. Raises BadInput, CodexError."""
         profile = library.require_profile(path, {"dataset.revision": revision} if revision else {})
         if not names:
-            return cls(sources.find_profile_source(profile, path, None, report), profile, path)
+            how = "Name a FILE after the command"
+            return cls(sources.find_profile_source(profile, path, None, report, how_to_name=how), profile, path)
         joined = sources.add_eval_path(_join_sources(names, profile.dataset, report), profile.dataset, path.parent)
         return cls(joined, profile, path, names=tuple(names))
 

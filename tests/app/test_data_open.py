@@ -18,6 +18,7 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.hub.download import FetchedDataset
 from codex_tui.ui.app import CodexApp
+from codex_tui.ui.data.ask_dataset import AskDataset
 from codex_tui.ui.data.open import Fetching
 from codex_tui.ui.data.screen import DataScreen
 from codex_tui.ui.kit.dialogs import Notice
@@ -124,3 +125,28 @@ async def test_it_opens_from_the_picker_and_from_the_cockpit(home: Path, make_ru
         await until(pilot, lambda: bool(pilot.app.screen.query(Input)))
         await pilot.press(*"longest")
         await see(pilot, "The longest rows first")
+
+
+async def test_a_profile_without_a_dataset_asks_for_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    (home / "rows.jsonl").write_text(json.dumps({"instruction": "Where do two hold?", "response": "The dock."}) + "\n")
+    (home / "shipped" / "broken.toml").unlink()
+    small = home / "shipped" / "small-card.toml"
+    small.write_text(small.read_text().replace('path = "demo:zombie-waves"', ""))
+    async with CodexApp().run_test(size=SIZE) as pilot:
+        await settled(pilot)
+        await pilot.press("d")
+        await see(pilot, "small-card names no dataset")
+        await pilot.press("enter", *"nowhere.jsonl", "enter")  # the first Enter: nothing is typed yet
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+        await see(pilot, "no such dataset file")
+        await pilot.press("escape", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskDataset))
+        assert pilot.app.screen.query_one(Input).value == "nowhere.jsonl"  # what was typed is not lost
+        await pilot.press("delete", "down", "enter", "enter")  # the suggestion: the file of the current folder
+        await until(pilot, lambda: isinstance(pilot.app.screen, DataScreen))
+        await see(pilot, "Where do two hold?")
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))
+        await pilot.press("d", "escape")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ProfilesScreen))

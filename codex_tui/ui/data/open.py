@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,14 +29,17 @@ QUIET_SECONDS = 1.0  # a longer search shows its progress
 REFRESH_SECONDS = 0.5  # between two updates of the progress
 
 
-async def open_profile(screen: Screen[Any], path: Path, then: Callable[[Any], Any] | None = None) -> None:
-    """Opens the rows that a run of the profile at `path` would use. Call it in a worker.
+async def open_profile(
+    screen: Screen[Any], path: Path, names: Sequence[str] = (), then: Callable[[Any], Any] | None = None
+) -> None:
+    """Opens the rows that a run of the profile at `path` would use, or those of the datasets `names`. Call it in a
+    worker.
 
     `then` is called when the data screen closes.
     """
     from codex_tui.data.target import Target
 
-    await _open(screen, lambda report: Target.from_profile(path, report=report), then)
+    await _open(screen, lambda report: Target.from_profile(path, names, report=report), then)
 
 
 async def open_run(screen: Screen[Any], run: RunDirectory) -> None:

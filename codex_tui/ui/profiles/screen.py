@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -60,6 +61,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self._entries: list[ProfileEntry] = []
         self._forecasts: dict[Path, ResourceForecast] = {}
         self.forecasts_ready = False
+        self._typed_dataset = ""  # for the rows of a profile that names none
         self._outdated = False  # whether the profiles may have changed since the list was made
 
     def compose(self) -> ComposeResult:
@@ -164,12 +166,26 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
     def action_data(self) -> None:
         if (entry := self._pick_valid()) is None:
             return
+        if entry.profile is not None and entry.profile.dataset.path is None:
+            from codex_tui.ui.data.ask_dataset import AskDataset
+
+            self.app.push_screen(AskDataset(entry.name, self._typed_dataset), partial(self._show_typed_rows, entry))
+        else:
+            self._show_rows(entry)
+
+    def _show_typed_rows(self, entry: ProfileEntry, name: str | None) -> None:
+        if name:
+            self._typed_dataset = name
+            self._show_rows(entry, name)
+
+    def _show_rows(self, entry: ProfileEntry, *names: str) -> None:
         from codex_tui.ui.data.open import open_profile
 
         def reload(_: object) -> None:  # the user may have edited the profile there
             self.call_later(self.action_reload, entry.name)
 
-        self.run_worker(open_profile(self, entry.path, reload), group="data", exclusive=True, exit_on_error=False)
+        work = open_profile(self, entry.path, names, reload)
+        self.run_worker(work, group="data", exclusive=True, exit_on_error=False)
 
     async def action_edit_outside(self) -> None:
         entry = self.picked

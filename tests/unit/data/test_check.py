@@ -245,7 +245,7 @@ def test_texts_from_outside_are_harmless(capsys: pytest.CaptureFixture[str]) -> 
     [
         ([], "No dataset is named"),
         (["none.jsonl"], "no such dataset file"),
-        (["--profile", "p.toml"], "names no dataset"),
+        (["--profile", "p.toml"], "names no dataset.\nName a FILE after the command, or set path under [dataset]"),
         (["rows.jsonl", "--profile", "no-such"], "No profile is called 'no-such'"),
         (["array.json"], "not UTF-8"),
     ],
