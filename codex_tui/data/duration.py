@@ -35,9 +35,9 @@ def forecast_duration(
 ) -> Duration | None:
     """Forecast the duration of the run of `resources` on the rows of `overview`. `measured_speed` is in tokens a
     second. Returns None if the rows are not tokenised, or if no speed is known."""
-    if not overview.train_tokens or not overview.train_sequences or not overview.steps_per_epoch:
+    if not overview.train_tokens or not overview.row_tokens or not overview.steps_per_epoch:
         return None
-    speed = find_speed(resources, overview.train_tokens / overview.train_sequences, measured_speed)
+    speed = find_speed(resources, overview.row_tokens, measured_speed)
     if speed is None:
         return None
     epochs = overview.total_steps / overview.steps_per_epoch

@@ -66,6 +66,11 @@ class Overview:
     seconds_per_epoch: float | None
     passes: PassUse | None = None  # None if rows are not packed
 
+    @property
+    def row_tokens(self) -> float | None:
+        """The mean length of what is trained on, after the cut; None if the tokens are not counted."""
+        return self.train_tokens / self.train_sequences if self.train_tokens and self.train_sequences else None
+
 
 def compute_overview(
     scan: Scan, lengths: Lengths | None, profile: Profile, tokens_per_second: float | None = None

@@ -22,16 +22,21 @@ from training.history.state import RunState
 BYTES_PER_TOKEN = 4  # of a row in its file, about
 
 
-def estimate_tokens(profile: Profile, source: Source, rows: int, train_rows: int) -> int:
-    """Estimate the tokens that a run of `profile` trains on. `rows` are the good ones of `source`, of which
-    `train_rows` are not held out."""
+def estimate_row_tokens(profile: Profile, source: Source, rows: int) -> float:
+    """Estimate the mean length of the rows of `source` after the cut, from the size of its files. `rows` are the good
+    ones."""
     size = 0
     for file in source.files:
         with suppress(OSError):
             size += file.stat().st_size
-    row_tokens = min(profile.model.max_seq_length, size / BYTES_PER_TOKEN / max(1, rows))
+    return min(profile.model.max_seq_length, size / BYTES_PER_TOKEN / max(1, rows))
+
+
+def estimate_tokens(profile: Profile, source: Source, rows: int, train_rows: int) -> int:
+    """Estimate the tokens that a run of `profile` trains on. `rows` are the good ones of `source`, of which
+    `train_rows` are not held out."""
     steps = count_steps(profile, train_rows)
-    return round(row_tokens * train_rows * steps.total / max(1, steps.per_epoch))
+    return round(estimate_row_tokens(profile, source, rows) * train_rows * steps.total / max(1, steps.per_epoch))
 
 
 def estimate_time_fit(

@@ -18,6 +18,7 @@ from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
+from training.memory.faster import Faster, find_faster
 from training.memory.forecast import Forecast, Machine, check_modules, forecast
 from training.memory.model_config import find_config
 from training.memory.model_shape import ModelShape, NoShape
@@ -49,8 +50,8 @@ class ResourceForecast:
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
     `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
     does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks. `shape`
-    is None where the model's shape is not known. `missing_cards` says which of several cards are not in this machine,
-    and `power_warnings` in a sentence each what may suspend or end the run here.
+    and `machine` are None where the model's shape is not known. `missing_cards` says which of several cards are not in
+    this machine, and `power_warnings` in a sentence each what may suspend or end the run here.
     """
 
     name: str
@@ -66,6 +67,14 @@ class ResourceForecast:
     shape: ModelShape | None = None
     missing_cards: str = ""
     power_warnings: tuple[str, ...] = ()
+    machine: Machine | None = None
+
+    def find_faster(self, row_tokens: float | None = None) -> Faster | None:
+        """Find larger passes that fit and train the same rows faster. `row_tokens` is the mean length of the rows; by
+        default all are as long as max_seq_length allows. None if there are none, or if it is not known."""
+        if self.shape is None or self.machine is None:
+            return None
+        return find_faster(self.profile, self.shape, self.machine, row_tokens)
 
     @property
     def place(self) -> str:
@@ -141,7 +150,7 @@ def forecast_resources(
     config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown_modules = find_unknown_modules(profile, config)
     shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
-    memory, changes = None, []
+    memory, machine, changes = None, None, []
     if profile.hardware.first_device == "cpu":
         reason = CPU_REASON
     elif shape:
@@ -157,6 +166,7 @@ def forecast_resources(
         path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape,
         missing_cards,
         find_power_warnings(profile.keeper.inhibit_sleep) if is_local else (),
+        machine,
     )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from codex_tui.machine.forecast import Card, ResourceForecast
 from training.contract.profile import Profile
-from training.memory.forecast import Forecast
+from training.memory.forecast import Forecast, Machine
 from training.memory.model_shape import ModelShape, shipped_configs
 from training.memory.remedies import Remedy
 
 LLAMA_3B = "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"
 CARD = Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096, 3790, 306)
+MACHINE: Machine | None = None  # with one, larger passes are looked for as on a real machine
 
 
 def read_card(device: int | str = "auto") -> Card | None:
@@ -26,8 +27,9 @@ def forecast_resources(
     remedies = _remedies(profile) if memory and memory.verdict in ("tight", "no") else []
     shape = ModelShape.from_config(shipped_configs()[LLAMA_3B]) if memory else None
     return ResourceForecast(
-        path.stem, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0, shape=shape
-    )
+        path.stem, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0, shape=shape,
+        machine=MACHINE,
+    )  # fmt: skip
 
 
 def _memory(profile: Profile) -> Forecast | None:

@@ -9,7 +9,8 @@ from pydantic import Field
 from training.contract.tables import Table, field
 
 Steps = Annotated[int, Field(ge=1)]
-Rows = Annotated[int, Field(ge=1, le=4096)]
+MAX_BATCH = 4096
+Rows = Annotated[int, Field(ge=1, le=MAX_BATCH)]
 
 
 class Training(Table):

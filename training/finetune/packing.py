@@ -13,6 +13,7 @@ import torch
 from datasets import Dataset
 
 from training.dataset.passes import group_rows, stretch
+from training.memory.model_shape import NEVER_PACKED
 
 if TYPE_CHECKING:
     from trl import SFTTrainer
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]  # {"input_ids": [...], "labels": [...]}
 Batch = dict[str, Any]  # tensors of one row of tokens: input_ids, labels, position_ids; with Unsloth packed_seq_lengths
 
-NEVER_PACKED = ("gemma2", "gpt_oss")  # Unsloth's attention for these ignores where a packed row begins
 EVAL_ROWS = 64  # of an evaluation are packed together
 
 

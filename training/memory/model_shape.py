@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_SIZE, MAX_LAYERS = 10_000_000, 4096  # a config.json with larger numbers belongs to no real model
+NEVER_PACKED = ("gemma2", "gpt_oss")  # Unsloth's attention for these ignores where a packed row begins
 SHIPPED = Path(__file__).with_name("model_shapes.json")
 
 

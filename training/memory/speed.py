@@ -16,7 +16,7 @@ from pathlib import Path
 from training.contract.profile import Profile
 from training.memory.activations import MIN_PARKED_TOKENS, count_tile_tokens
 from training.memory.forecast import STREAMED_LAYERS, streamed_bytes
-from training.memory.model_shape import ModelShape
+from training.memory.model_shape import NEVER_PACKED, ModelShape
 
 CARDS = Path(__file__).with_name("cards.toml")
 FORWARD, BACKWARD = 2, 2  # floating point operations for each weight and token; frozen weights have no gradient
@@ -113,7 +113,7 @@ def _estimate_with_moves(
     """The seconds for each token. What moves between the card and host memory is hidden behind the arithmetic, on a
     fast link, or comes on top of it, on a slow one."""
     seconds = _estimate_token(profile, shape, rates, reach, row_tokens)
-    tokens = _count_pass_tokens(profile, row_tokens)
+    tokens = _count_pass_tokens(profile, shape, row_tokens)
     moved = _count_moved_bytes(profile, shape, tokens) / tokens
     return max(seconds, moved / FAST_LINK) if is_hidden else seconds + moved / SLOW_LINK
 
@@ -131,15 +131,19 @@ def _count_moved_bytes(profile: Profile, shape: ModelShape, tokens: float) -> fl
 
 
 def _estimate_token(profile: Profile, shape: ModelShape, rates: Rates, reach: Reach, row_tokens: float) -> float:
-    tokens = _count_pass_tokens(profile, row_tokens)
+    tokens = _count_pass_tokens(profile, shape, row_tokens)
     return _estimate_pass(profile, shape, rates, reach, tokens, row_tokens) / tokens
 
 
-def _count_pass_tokens(profile: Profile, row_tokens: float) -> float:
+def packs_rows(profile: Profile, shape: ModelShape) -> bool:
+    """Whether the rows of a step are packed into passes. Else the rows of a batch are padded."""
+    return profile.training.packing != "off" and shape.model_type not in NEVER_PACKED
+
+
+def _count_pass_tokens(profile: Profile, shape: ModelShape, row_tokens: float) -> float:
     """The tokens of one pass: of a batch, or of as many rows of a step as fit into a packed pass."""
-    training = profile.training
-    batch = training.per_device_train_batch_size
-    if training.packing == "off":
+    batch = profile.training.per_device_train_batch_size
+    if not packs_rows(profile, shape):
         return batch * row_tokens
     largest = batch * profile.model.max_seq_length
     return min(batch * profile.process_accumulation_steps * row_tokens, max(largest, row_tokens))

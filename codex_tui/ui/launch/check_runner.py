@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from textual.screen import Screen
 
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.progress import Progress
 from codex_tui.base.text import clean
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.launch.checks import LENGTH, Checks, RowsChecked
 from codex_tui.ui.launch.name_and_time import read_deadline
 
 if TYPE_CHECKING:
-    from codex_tui.base.progress import Progress
     from codex_tui.data.check import CountedRows
     from codex_tui.data.target import Target
     from codex_tui.profiles.library import ProfileEntry
@@ -59,8 +59,16 @@ class CheckRunner:
         self._start_worker("until", self._check_deadline(text))
 
     def change_profile(self, changes: Mapping[str, Any]) -> None:
-        """Use other values for this run."""
-        self._change(changes=changes)
+        """Use other values for this run, about long rows."""
+        self._change_run(changes=changes)
+
+    def apply_faster(self) -> None:
+        """Use the larger passes for this run or, when they are used already, those of the profile again."""
+        if self.checks.used_faster or self.checks.faster:
+            self._change_run(used_faster=self.checks.faster)
+
+    def _change_run(self, **values: object) -> None:
+        self._change(**values)
         if profile := self._run_profile():
             self._start_worker("forecast", self._forecast(profile))
             self._start_worker("advice", self._advise())
@@ -129,7 +137,7 @@ class CheckRunner:
         if not dataset and not clean(profile.dataset.path or ""):
             self._change(rows="choose a dataset")
             return
-        self._change(rows="reading the files …")
+        self._change(rows=Progress("reading the files …"))
         try:
             target = await asyncio.to_thread(find_local_target, profile, self._entry.path, dataset)
             if target is None:
@@ -154,6 +162,6 @@ class CheckRunner:
     def _run_profile(self) -> Profile | None:
         """The profile with the changes of this run."""
         if profile := self._entry.profile:
-            for field, value in self.checks.changes.items():
+            for field, value in self.checks.overrides.items():
                 profile = profile.with_value(field, value)
         return profile
