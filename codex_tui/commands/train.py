@@ -112,7 +112,10 @@ def add(subparsers: Any) -> None:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    args.profiles, args.dataset = ["demo"], None
+    from codex_tui.base import locations
+
+    # A profile of the user may have the same name.
+    args.profiles, args.dataset = [str(locations.shipped_profiles() / "demo.toml")], None
     return run_train(args)
 
 

@@ -230,6 +230,8 @@ def explain_bad_name(name: str) -> str:
     name = name.strip().removesuffix(".toml")
     if not NAME.fullmatch(name):
         return "A name has letters, digits, dots, dashes and underscores, at most 64."
+    if (locations.shipped_profiles() / f"{name}.toml").exists():
+        return f"{name} is a shipped profile, which this one would hide. Choose another name."
     path = locations.user_profiles() / f"{name}.toml"
     return f"There is a profile called {name} already." if path.exists() or path.is_symlink() else ""
 

@@ -300,3 +300,10 @@ def test_check_compares_the_modules_with_the_model(home: Path, capsys: pytest.Ca
     assert main(["profile", "check", str(path), "--set", right]) == 0
     path.write_text(path.read_text().replace("demo:llama", "nobody/never-seen"))  # its names are not known
     assert main(["profile", "check", str(path)]) == 0
+
+
+def test_the_demo_is_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
+    locations.user_profiles().mkdir(parents=True, exist_ok=True)
+    (locations.user_profiles() / "demo.toml").write_text('extends = "demo"\n')
+    said = told(capsys, "demo", "--headless", "--set", "keeper.hours=25", exit_code=2)
+    assert f"{locations.shipped_profiles() / 'demo.toml'} can't be used" in said

@@ -11,7 +11,7 @@ from support.profile_texts import WRITTEN
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
 from codex_tui.base.toml_text import CannotEdit
-from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, find_free_name
+from codex_tui.profiles.draft import ChangedOnDisk, Draft, duplicate, explain_bad_name, find_free_name
 from codex_tui.profiles.schema import read_schema
 
 
@@ -211,3 +211,10 @@ def test_a_file_that_is_no_text(home: Path) -> None:
         Draft.open(write(b"\xff\xfe"))
     with pytest.raises(BadInput, match="can't be read"):
         Draft.open(home / "nowhere.toml")
+
+
+def test_a_new_profile_hides_no_shipped_one(home: Path) -> None:
+    assert explain_bad_name("small") == "small is a shipped profile, which this one would hide. Choose another name."
+    with pytest.raises(BadInput, match="would hide"):
+        Draft.open(write('extends = "small"\n')).save_as("small")
+    assert not (locations.user_profiles() / "small.toml").exists()
