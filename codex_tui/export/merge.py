@@ -9,7 +9,7 @@ from pathlib import Path
 from codex_tui.base.progress import OnProgress
 from codex_tui.export.plan import BaseWeights, ExportPlan
 from codex_tui.export.steps import Facts, Step
-from codex_tui.export.worker_talk import start_worker
+from codex_tui.export.worker_talk import ExportTalk
 from codex_tui.hub.base_model import fetch_model
 from codex_tui.hub.model import DEMO
 from training.contract.export_messages import BaseDescribed
@@ -34,7 +34,7 @@ async def find_base(plan: ExportPlan, report: OnProgress) -> BaseModel:
     Raises CodexError."""
     name = plan.base.name
     place = await asyncio.to_thread(_find_place, plan.base, report)
-    async with start_worker(plan.run, report) as talk:
+    async with ExportTalk.start(plan.run, report) as talk:
         described = await talk.describe_base(place, plan.base.choice, plan.dtype)
     return BaseModel(name, place, described)
 
@@ -50,7 +50,7 @@ def make_step(plan: ExportPlan, base: BaseModel, *, intermediate: bool) -> Step:
     """Make the step that writes the merged model."""
 
     async def merge(folder: Path, report: OnProgress) -> Facts:
-        async with start_worker(plan.run, report) as talk:
+        async with ExportTalk.start(plan.run, report) as talk:
             merged = await talk.merge(base.place, plan.base.choice, folder, plan.dtype)
         return {
             "base": base.name,

@@ -16,7 +16,7 @@ from codex_tui.base.progress import OnProgress
 from codex_tui.export.plan import ExportPlan
 from codex_tui.export.proof_report import Comparison, ProofReport, format_text, make_report
 from codex_tui.export.steps import Facts, Step
-from codex_tui.export.worker_talk import start_worker
+from codex_tui.export.worker_talk import ExportTalk
 from codex_tui.judge.judging import answer_with_adapter
 from codex_tui.judge.plan import HELD_OUT, JudgePlan, find_book
 from training.contract import judgement_file
@@ -52,7 +52,7 @@ def make_step(
 
 async def _prove(plan: ExportPlan, of: str, ask: Ask, report: OnProgress) -> ProofReport:
     limit = choose_max_new_tokens(plan.side.form)
-    async with start_worker(plan.run, report) as talk:
+    async with ExportTalk.start(plan.run, report) as talk:
         listed = await talk.list_questions(_find_book(plan), MAX_QUESTIONS)
     questions = [one.question for one in listed.questions]
     own = JudgePlan(plan.side, None, Book(name=NAME), questions, limit, NAME)
@@ -79,7 +79,7 @@ def make_merged_ask(plan: ExportPlan, folder: Path) -> Ask:
     """Return the function that asks the merged model in `folder`."""
 
     async def ask(questions: Sequence[ProofQuestion], max_new_tokens: int, report: OnProgress) -> list[Exported]:
-        async with start_worker(plan.run, report) as talk:
+        async with ExportTalk.start(plan.run, report) as talk:
             return await talk.ask_merged(folder, list(questions), max_new_tokens)
 
     return ask

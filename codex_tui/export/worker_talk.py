@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from codex_tui.base.errors import CodexError
-from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.workers.process import Worker, find_python_for
+from codex_tui.base.progress import Progress
+from codex_tui.workers.talk import WorkerTalk
 from training.contract.export_messages import (
     EXPORT,
     Asked,
@@ -31,27 +27,13 @@ from training.contract.export_messages import (
 )
 from training.contract.judgement import Question
 from training.contract.messages import Loading
-from training.contract.run_directory import RunDirectory
 
 
-@asynccontextmanager
-async def start_worker(run: RunDirectory, report: OnProgress) -> AsyncIterator[Talk]:
-    """Start the worker of `run`. It ends with the block. Raises CodexError."""
-    report(Progress("starting the worker that exports"))
-    python = await asyncio.to_thread(find_python_for, run)
-    worker = await Worker.start(python, EXPORT, run.path)
-    try:
-        yield Talk(worker, report)
-    finally:
-        await worker.close()
+class ExportTalk(WorkerTalk[ExportRequest, ExportAnswer]):
+    """One worker that exports. Each request raises CodexError if it fails."""
 
-
-class Talk:
-    """One worker. Reports what it does. Each request raises CodexError if it fails."""
-
-    def __init__(self, worker: Worker[ExportRequest, ExportAnswer], report: OnProgress) -> None:
-        self._worker, self._report = worker, report
-        self._answers = aiter(worker)
+    protocol = EXPORT
+    task = "exports"
 
     async def describe_base(self, base: str, choice: BaseChoice, dtype: Dtype | None) -> BaseDescribed:
         await self._worker.send(DescribeBase(base=base, choice=choice, dtype=dtype))
@@ -100,10 +82,3 @@ class Talk:
                 case AskEnd():
                     return [answers[place] for place in range(len(questions))]
         raise self._explain_end()
-
-    async def _receive(self) -> AsyncIterator[ExportAnswer]:
-        async for answer in self._answers:
-            yield answer
-
-    def _explain_end(self) -> CodexError:
-        return CodexError("The worker that exports ended without an answer.", self._worker.last_lines())

@@ -18,7 +18,7 @@ from codex_tui.judge.groups import judge_answers, make_group, make_tag_groups
 from codex_tui.judge.journal import Entry, Journal, make_key
 from codex_tui.judge.judge_model import ask_judge_model, keep_verdicts
 from codex_tui.judge.plan import JudgePlan, Side
-from codex_tui.judge.worker_talk import Talk, start_worker
+from codex_tui.judge.worker_talk import JudgeTalk
 from training.contract import judgement_file
 from training.contract.judge_messages import Answered, AskModels, Measured, ModelsReady, Proved, QuestionList, Work
 from training.contract.judge_messages import Side as SideName
@@ -34,7 +34,7 @@ async def judge(plan: JudgePlan, report: OnProgress, endpoint: Endpoint | None =
     """Make the judgement and write it to the run's directory. Asks the judge model at `endpoint`, if there is one.
     Raises CodexError, OSError."""
     with await asyncio.to_thread(Journal, plan.run) as journal:
-        async with start_worker(plan.run, report) as talk:
+        async with JudgeTalk.start(plan.run, report) as talk:
             listed = await talk.list_questions(plan.questions, _find_path(plan))
             checklist = Checklist(plan, listed.questions, journal)
             if checklist.count_missing():
@@ -57,7 +57,7 @@ async def answer_with_adapter(
         checklist = Checklist(plan, questions, journal)
         work = checklist.find_work("adapter")
         if work.answers or work.losses:
-            async with start_worker(plan.run, report) as talk:
+            async with JudgeTalk.start(plan.run, report) as talk:
                 await _ask(talk, checklist, report, ("adapter",))
         return list(zip(checklist.list_answers("adapter"), checklist.list_losses("adapter"), strict=True))
 
@@ -74,7 +74,7 @@ async def add_verdicts(run: RunDirectory, path: Path, endpoint: Endpoint, report
     await asyncio.to_thread(_write_judgement, run, path, judgement)
 
 
-async def _ask(talk: Talk, checklist: Checklist, report: OnProgress, sides: tuple[SideName, ...] = SIDES) -> None:
+async def _ask(talk: JudgeTalk, checklist: Checklist, report: OnProgress, sides: tuple[SideName, ...] = SIDES) -> None:
     """Ask `sides` what the journal does not have, and keep each answer there."""
     plan, journal = checklist.plan, checklist.journal
     works = {side: checklist.find_work(side) if side in sides else Work() for side in SIDES}
@@ -116,7 +116,7 @@ def find_file(plan: JudgePlan) -> Path:
 
 async def list_held_out(run: RunDirectory, report: OnProgress) -> QuestionList:
     """Make questions from the rows that `run` held out. Raises CodexError."""
-    async with start_worker(run, report) as talk:
+    async with JudgeTalk.start(run, report) as talk:
         return await talk.list_questions(None, None)
 
 

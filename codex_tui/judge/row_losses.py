@@ -14,7 +14,7 @@ import msgspec
 
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.judge.plan import Side
-from codex_tui.judge.worker_talk import start_worker
+from codex_tui.judge.worker_talk import JudgeTalk
 from codex_tui.runs.measured_rows import NAME, VERSION, MeasuredRows, RowsHeader
 from training.contract import files
 from training.contract.judge_messages import JudgeEnd, RowLosses
@@ -28,7 +28,7 @@ async def measure_rows(side: Side, report: OnProgress) -> list[RowLosses]:
     known = [row for _, row in rows] if rows.header and rows.header.is_of(header) else []
     if not rows.complete or not known:
         with _Recorder(side, header, rows.end if known else 0) as recorder:
-            async with start_worker(side.run, report) as talk:
+            async with JudgeTalk.start(side.run, report) as talk:
                 async for row in talk.measure_rows(known[-1].position + 1 if known else 0):
                     recorder.add(row)
             recorder.add(JudgeEnd())

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-from codex_tui.base.errors import CodexError
-from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.workers.process import Worker, find_python_for
+from codex_tui.base.progress import Progress
+from codex_tui.workers.talk import WorkerTalk
 from training.contract.judge_messages import (
     JUDGE,
     AskModels,
@@ -23,27 +20,13 @@ from training.contract.judge_messages import (
 )
 from training.contract.judgement import Question
 from training.contract.messages import Loading
-from training.contract.run_directory import RunDirectory
 
 
-@asynccontextmanager
-async def start_worker(run: RunDirectory, report: OnProgress) -> AsyncIterator[Talk]:
-    """Start the worker of `run`. It ends with the block. Raises CodexError."""
-    report(Progress("starting the worker that judges"))
-    python = await asyncio.to_thread(find_python_for, run)
-    worker = await Worker.start(python, JUDGE, run.path)
-    try:
-        yield Talk(worker, report)
-    finally:
-        await worker.close()
+class JudgeTalk(WorkerTalk[JudgeRequest, JudgeAnswer]):
+    """One worker that judges. Each request raises CodexError if it fails."""
 
-
-class Talk:
-    """One worker. Reports what it loads. Each request raises CodexError if it fails."""
-
-    def __init__(self, worker: Worker[JudgeRequest, JudgeAnswer], report: OnProgress) -> None:
-        self._worker, self._report = worker, report
-        self._answers = aiter(worker)
+    protocol = JUDGE
+    task = "judges"
 
     async def list_questions(self, questions: list[Question] | None, other: str | None) -> QuestionList:
         """Check `questions`, or make some from the held-out rows. `other` is the path of another run."""
@@ -82,6 +65,3 @@ class Talk:
             if isinstance(answer, Loading) and not loaded:
                 self._report(Progress(answer.detail))
             yield answer
-
-    def _explain_end(self) -> CodexError:
-        return CodexError("The worker that judges ended without an answer.", self._worker.last_lines())

@@ -28,7 +28,7 @@ def run(make_run: Any) -> RunDirectory:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[JudgeWorker]:
     kind = type("Judges", (JudgeWorker,), {"started": []})
-    monkeypatch.setattr("codex_tui.judge.worker_talk.Worker", kind)
+    monkeypatch.setattr("codex_tui.workers.talk.Worker", kind)
     monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path("/usr/bin/python3"))
     return kind
 

@@ -33,7 +33,7 @@ def run(make_run: Any, dataset: Path) -> RunDirectory:
 @pytest.fixture
 def measuring(worker: Any, monkeypatch: pytest.MonkeyPatch) -> type[MeasuringWorker]:
     kind = type("Measuring", (MeasuringWorker,), {"started": []})
-    monkeypatch.setattr("codex_tui.judge.worker_talk.Worker", kind)
+    monkeypatch.setattr("codex_tui.workers.talk.Worker", kind)
     return kind
 
 

@@ -24,7 +24,7 @@ from codex_tui.export import merge as merge_step
 from codex_tui.export.plan import ExportPlan, make_plan
 from codex_tui.export.proof import NAME
 from codex_tui.export.proof_report import Comparison, ProofReport, make_report
-from codex_tui.export.worker_talk import start_worker
+from codex_tui.export.worker_talk import ExportTalk
 from codex_tui.judge.judging import answer_with_adapter
 from codex_tui.judge.plan import JudgePlan
 from training.contract.judgement import Book
@@ -162,7 +162,7 @@ def test_a_wrong_template_and_a_missing_end_token_are_caught(merged: Path, run: 
 async def prove_each(plan: ExportPlan, folders: list[Path]) -> dict[str, ProofReport]:
     """The report of each merged model. One worker asks all of them."""
     reports = {}
-    async with start_worker(plan.run, ignore_progress) as talk:
+    async with ExportTalk.start(plan.run, ignore_progress) as talk:
         listed = await talk.list_questions(None, 30)
         questions = [one.question for one in listed.questions]
         judge_plan = JudgePlan(plan.side, None, Book(name=NAME), questions, 80, NAME)

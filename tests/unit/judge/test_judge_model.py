@@ -102,7 +102,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDirectory:
     monkeypatch.setenv("CODEX_TUI_HOME", str(tmp_path))
     monkeypatch.setenv("JUDGE_KEY", KEY)
     kind = type("Judges", (JudgeWorker,), {"started": []})
-    monkeypatch.setattr("codex_tui.judge.worker_talk.Worker", kind)
+    monkeypatch.setattr("codex_tui.workers.talk.Worker", kind)
     monkeypatch.setattr("codex_tui.environment.build.find_python", lambda: Path("/usr/bin/python3"))
     run = make_run("a", ev.Started(attempt=1, pid=1), ev.Done(step=1))
     run.adapter.mkdir()
