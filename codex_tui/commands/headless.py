@@ -18,9 +18,9 @@ from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.follower import RunFollower
 from codex_tui.runs.healed import describe_heal
 from codex_tui.runs.outcome import describe_newer_events, describe_silence
-from codex_tui.runs.pace import estimate_time_left
 from codex_tui.runs.pass_rates import describe_passes
 from codex_tui.runs.result import describe_evaluations
+from codex_tui.runs.time_left import estimate_time_left
 from codex_tui.runs.watched import WatchedRun
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -161,7 +161,7 @@ def describe(event: ev.Event, state: RunState, phase_before: ev.Phase | None) ->
         case ev.Started() if event.attempt > 1:
             return f"attempt {event.attempt}, from step {event.resume_step}"
         case ev.Phase() if phase_before is None or _stage(event) != _stage(phase_before):
-            return _phase(event)
+            return _phase(event, state)
         case ev.Resolved():
             return "\n".join(_resolved(event))
         case ev.Fitted():
@@ -205,8 +205,10 @@ def _stage(phase: ev.Phase) -> tuple[str, str, int]:
     return phase.name, phase.detail, 10 * phase.done // phase.total if phase.total else 0
 
 
-def _phase(phase: ev.Phase) -> str:
+def _phase(phase: ev.Phase, state: RunState) -> str:
     parts = [phase.name, phase.detail]
+    if phase.name == "training" and state.step == state.resume_step:  # the lines of its steps have it later
+        parts += _list_time_left(state)
     if phase.total and phase.name != "training":  # its steps have lines of their own
         parts.append(f"{phase.done:,}/{phase.total:,} {phase.unit}")
     return clean("  ".join(part for part in parts if part))
@@ -229,9 +231,12 @@ def _metrics(event: ev.Metrics, state: RunState) -> str:
         parts.append(f"lr {event.learning_rate:.2e}")
     if event.tokens_per_second is not None:
         parts.append(f"{event.tokens_per_second:,.0f} tokens/s")
-    if (left := estimate_time_left(state)) is not None:
-        parts.append(f"ETA {format_duration(left)}")
-    return "  ".join(parts)
+    return "  ".join([*parts, *_list_time_left(state)])
+
+
+def _list_time_left(state: RunState) -> list[str]:
+    left = estimate_time_left(state)
+    return [] if left is None else [f"ETA {format_duration(left)}"]
 
 
 def _resolved(event: ev.Resolved) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from codex_tui.data.overview import Overview
 from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
-from codex_tui.runs.pace import FORWARD_SHARE
+from codex_tui.runs.time_left import FORWARD_SHARE
 from training.contract.profile import Profile
 from training.dataset.split import choose_eval_steps
 from training.memory.speed import Speed, estimate_speed

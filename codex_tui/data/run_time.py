@@ -11,7 +11,7 @@ from codex_tui.data.duration import find_speed
 from codex_tui.data.speed import find_last_loading_time, find_last_speed_on
 from codex_tui.data.time_fit import TimeFit, forecast_time_fit
 from codex_tui.machine.forecast import ResourceForecast, forecast_resources
-from codex_tui.runs.pace import estimate_time_left
+from codex_tui.runs.time_left import estimate_time_left
 from training.contract.config import ConfigError, RunConfig
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory

@@ -8,7 +8,7 @@ from math import sqrt
 from typing import Any
 
 from codex_tui.base.deadline import format_deadline
-from codex_tui.runs.pace import FORWARD_SHARE
+from codex_tui.runs.time_left import FORWARD_SHARE
 from training.contract.profile import Profile
 from training.dataset.split import Steps, choose_eval_steps, choose_save_steps
 from training.dataset.time_limit import Durations, count_fitting_steps

@@ -7,6 +7,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.data_screen import app_on
 from support.pilot import screen_text, settled, until
@@ -26,6 +27,7 @@ from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.palette import DESCRIPTIONS
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
+from training.contract import events as ev
 
 WIDE, NARROW = (120, 36), (80, 24)
 
@@ -158,6 +160,22 @@ async def test_while_a_run_loads_its_header_says_what_it_is_and_how_long_it_took
         await until(pilot, lambda: "first step last time after 0:" in screen_text(pilot.app))
         text = screen_text(pilot.app)
         assert "dataset demo:zombie-waves" in text and "epochs" in text
+
+
+async def test_once_the_probe_has_timed_a_step_the_header_says_how_long_the_run_takes(make_run: Any) -> None:
+    run = make_run("zombies-1", end="loading")
+    lines = run.events.read_bytes().splitlines()
+    last = msgspec.json.decode(lines[-1])
+    with run.events.open("ab") as file:
+        for number, event in enumerate((
+            ev.Resolved(total_steps=60, steps_per_epoch=60, train_rows=60, eval_rows=0),
+            ev.Probe(tokens=100, rows=1, step_seconds=2.0), ev.Phase(name="sampling", detail="the base model's answer"),
+        )):  # fmt: skip
+            event.seq, event.time = len(lines) + number, last["time"] + number
+            file.write(msgspec.json.encode(event) + b"\n")
+    async with CodexApp(run).run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: "ETA 2:00" in screen_text(pilot.app))
+        assert "elapsed" in screen_text(pilot.app)
 
 
 async def test_the_theme_is_remembered(make_run: Any) -> None:

@@ -92,7 +92,10 @@ def test_a_probe_disturbs_nothing(trainer: Trainer) -> None:
         profile = demo_profile(training={"max_steps": 6}, lora={"lora_dropout": 0.1}, launch=launch)
         run = trainer.run(name, profile)
         assert trainer.train(run) == 0, run.log.read_text()
-        assert len(events(run, "probe")) == int(profile.launch.probe)
+        probes = events(run, "probe")
+        assert len(probes) == int(profile.launch.probe)
+        assert all(probe["step_seconds"] > 0 and probe["eval_seconds"] > 0 for probe in probes)  # both were timed
+        assert events(run, "resolved")[0]["train_tokens"] > 10_000  # of the sample's 400 rows
         return losses(run)
 
     assert trained("probed") == trained("not-probed", probe=False)

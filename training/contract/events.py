@@ -93,7 +93,8 @@ class Resolved(Event, tag="resolved"):
     `training.optim`, to (requested value, actual value, reason). `train_sequences` are more than the training rows if
     the chat template changes earlier answers. `eval_steps` and `save_steps` are the steps between two evaluations and
     two checkpoints, `book_steps` those between two pass rates, 0 if there are none. `longest_row` is the tokens of the
-    longest row before the cut. Earlier trainers did not write these five."""
+    longest row before the cut, `train_tokens` those of all training sequences after it. Earlier trainers did not write
+    these six."""
 
     total_steps: Count
     steps_per_epoch: Count
@@ -106,6 +107,7 @@ class Resolved(Event, tag="resolved"):
     eval_steps: Count = 0
     save_steps: Count = 0
     book_steps: Count = 0
+    train_tokens: Count = 0
     trainable_parameters: int = 0
     total_parameters: int = 0
     device: str = "cpu"

@@ -83,7 +83,8 @@ class Probe(Event, tag="probe"):
     """The longest row went forward and backward before step 1: `rows` of `tokens` tokens each at once.
 
     MiB; None on a CPU. `context_mib` is the memory of the process outside the allocator, `limit_mib` the limit for the
-    process, `forecast_mib` the forecast for the device.
+    process, `forecast_mib` the forecast for the device. `step_seconds` and `eval_seconds` are the times of a step and
+    of an evaluation of mean length, from passes that the probe has timed; earlier trainers did not write these two.
     """
 
     tokens: Count
@@ -93,6 +94,8 @@ class Probe(Event, tag="probe"):
     context_mib: Finite | None = None
     limit_mib: Finite | None = None
     forecast_mib: Finite | None = None
+    step_seconds: Finite | None = None
+    eval_seconds: Finite | None = None
 
 
 class Gpu(Event, tag="gpu"):

@@ -6,11 +6,13 @@ import random
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from training.contract.profile import Profile
 
 MAX_SAMPLED_ROWS = 8192
+DRAWN_BATCHES = 200
 
 
 class PassUse(NamedTuple):
@@ -73,3 +75,28 @@ def estimate_pass_use(lengths: Counter[int], profile: Profile) -> PassUse | None
         for start in range(0, len(rows), rows_per_step)
     )
     return PassUse(passes / steps, sum(rows) / (passes * pass_tokens))
+
+
+def draw_usual_batches(lengths: Sequence[int], size: int, *, is_padded: bool, number: int) -> list[list[int]]:
+    """Draw `number` batches of `size` rows, as training does, that are as long as a batch is on average. `lengths` are
+    the tokens of the rows, and the result has positions in it."""
+    rng = random.Random(0)  # the same on all ranks
+    places, size = range(len(lengths)), min(size, len(lengths))
+    return _choose_usual([rng.sample(places, size) for _ in range(DRAWN_BATCHES)], lengths, is_padded)[:number]
+
+
+def choose_usual_batch(lengths: Sequence[int], size: int, *, is_padded: bool) -> list[int]:
+    """Choose the batch of an evaluation, which takes the rows in their order, that is as long as one is on average."""
+    places = range(len(lengths))
+    return _choose_usual([[*places[start : start + size]] for start in places[::size]], lengths, is_padded)[0]
+
+
+def _choose_usual(batches: list[list[int]], lengths: Sequence[int], is_padded: bool) -> list[list[int]]:
+    """Sort the batches: those of mean length come first."""
+
+    def count_tokens(batch: list[int]) -> int:
+        rows = [lengths[place] for place in batch]
+        return max(rows) * len(rows) if is_padded else sum(rows)
+
+    mean = fmean(map(count_tokens, batches))
+    return sorted(batches, key=lambda batch: abs(count_tokens(batch) - mean))

@@ -1,15 +1,18 @@
 """The probe runs the largest pass of training, forward and backward, and the largest pass of an evaluation before
 step 1: a batch of the longest row, or a full pass of packed rows. A run that doesn't fit fails at once, not in its
-first evaluation, and the forecast learns what the run really takes on this GPU."""
+first evaluation, and the forecast learns what the run really takes on this GPU. Then it times passes of usual length,
+so that the time of the run is known before it begins."""
 
 # ruff: noqa: ARG002  transformers calls every callback with the same arguments, used or not
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.units import MIB
+from training.dataset.passes import choose_usual_batch, draw_usual_batches
 from training.finetune.attempt import Attempt
 from training.finetune.packing import Row, find_largest_pass
 from training.finetune.random_states import keep_random_states
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from training.finetune.trainer import Trainer
 
 WARM_UP_TOKENS = 32  # a row of this length loads every kernel
+MAX_TIMED_BATCHES = 8  # beside the first one
+MAX_TIMED_SECONDS = 1.0  # of all these together
 
 
 class Probe(TrainerCallback):
@@ -53,7 +59,7 @@ class Probe(TrainerCallback):
         shape: ModelShape | None,
         limit: VramLimit,
     ) -> None:
-        self._trainer = trainer
+        self._trainer, self._examples = trainer, examples
         args = trainer.args
         self._rows = find_largest_pass(examples.train, args.per_device_train_batch_size, trainer.pass_tokens)
         self._eval_rows = examples.eval and find_largest_pass(
@@ -69,15 +75,20 @@ class Probe(TrainerCallback):
         self._emit(ev.Phase(name="probing", detail=largest))
         with leave_undisturbed(self._trainer):
             with self._explain(largest, "trained"):
-                self._run_pass(WARM_UP_TOKENS)
+                self._run_pass([{name: values[:WARM_UP_TOKENS] for name, values in row.items()} for row in self._rows])
                 self._limit.apply(loaded=True)
                 reset_peaks()
-                self._run_pass()
-                self._run_pass()  # this one starts with gradients in memory, as most passes of a step do
+                self._run_pass(self._rows)
+                self._run_pass(self._rows)  # this one starts with gradients in memory, as most passes of a step do
             if self._eval_rows:
                 with self._explain(self._describe(self._eval_rows)[0], "evaluated"):
-                    self._evaluate()
+                    self._evaluate(self._eval_rows)
             event = max(self._ranks.gather(self._measure(tokens)), key=lambda each: each.peak_reserved_mib or 0)
+            with self._explain(largest, "trained"):
+                event.step_seconds = self._time_step()
+            if self._eval_rows:
+                with self._explain(self._describe(self._eval_rows)[0], "evaluated"):
+                    event.eval_seconds = self._time_evaluation()
         self._limit.probed_tokens = max(len(row["input_ids"]) for row in self._rows)
         self._limit.apply(loaded=True)
         self._emit(event)
@@ -94,22 +105,46 @@ class Probe(TrainerCallback):
         task = f"{largest[0].upper()}{largest[1:]}, can't be {verb}"
         return self._limit.explain_out_of_memory("probing", task, self._profile, self._shape)
 
-    def _evaluate(self) -> None:
-        """Run the largest pass of an evaluation."""
+    def _evaluate(self, rows: list[Row]) -> None:
+        """Run a pass of an evaluation over `rows`."""
         model = self._trainer.model
         model.zero_grad(set_to_none=True)  # as after a step
         model.eval()
         try:
-            self._trainer.prediction_step(model, dict(self._trainer.data_collator(self._eval_rows)), True)
+            self._trainer.prediction_step(model, dict(self._trainer.data_collator(rows)), True)
         finally:
             model.train()
 
-    def _run_pass(self, max_tokens: int | None = None) -> None:
-        """Run forward and backward on the largest pass, or on the first `max_tokens` tokens of each of its rows."""
-        rows = [{name: values[:max_tokens] for name, values in row.items()} for row in self._rows]
+    def _run_pass(self, rows: list[Row]) -> None:
+        """Run forward and backward over `rows`."""
         batch = dict(self._trainer.data_collator(rows))
         learned = (batch["labels"] != IGNORED).sum().clamp(min=1).to(self._trainer.args.device)
         self._trainer.training_step(self._trainer.model_wrapped, batch, num_items_in_batch=learned)
+
+    def _time_step(self) -> float:
+        """Return the seconds of a step of usual length, without the work of the optimizer."""
+        args, rows = self._trainer.args, self._examples.train
+        batches = draw_usual_batches(
+            [len(row["input_ids"]) for row in rows],
+            args.per_device_train_batch_size,
+            is_padded=self._trainer.pass_tokens is None,
+            number=1 + MAX_TIMED_BATCHES,
+        )
+
+        def measure(batch: list[int]) -> float:
+            return max(self._ranks.gather(measure_seconds(self._run_pass, [rows[place] for place in batch])))
+
+        first = measure(batches[0])  # it comes after an evaluation, and finds no gradients
+        more = min(MAX_TIMED_BATCHES, int(MAX_TIMED_SECONDS / max(first, 1e-3)))
+        return args.gradient_accumulation_steps * fmean([measure(batch) for batch in batches[1 : 1 + more]] or [first])
+
+    def _time_evaluation(self) -> float:
+        """Return the seconds of an evaluation, from a batch of usual length."""
+        rows, size = self._examples.eval, self._trainer.args.per_device_eval_batch_size
+        lengths = [len(row["input_ids"]) for row in rows]
+        batch = choose_usual_batch(lengths, size, is_padded=self._trainer.eval_pass_tokens is None)
+        seconds = max(self._ranks.gather(measure_seconds(self._evaluate, [rows[place] for place in batch])))
+        return seconds * math.ceil(len(rows) / size / self._ranks.count)
 
     def _measure(self, tokens: int) -> ev.Probe:
         """Read the peaks of memory, and keep them for later forecasts."""
@@ -132,6 +167,20 @@ class Probe(TrainerCallback):
             with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
                 probes.write(self._job.cache, self._limit.card.name, self._job.profile, probed)
         return event
+
+
+def measure_seconds(run: Callable[[list[Row]], None], rows: list[Row]) -> float:
+    """Return the seconds that `run` takes for `rows`, with all kernels that it launches on the GPU."""
+    wait_for_kernels()
+    started = time.perf_counter()
+    run(rows)
+    wait_for_kernels()
+    return time.perf_counter() - started
+
+
+def wait_for_kernels() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def reset_peaks() -> None:

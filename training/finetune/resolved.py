@@ -97,6 +97,7 @@ def record(
         eval_steps=int(trainer.args.eval_steps) if examples.eval else 0,
         save_steps=int(trainer.args.save_steps),
         book_steps=int(trainer.args.eval_steps) if asks_book else 0,
+        train_tokens=sum(len(example["input_ids"]) for example in examples.train),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         total_parameters=_count_parameters(trainer.model),
         device=actual["hardware"]["device"],

@@ -11,7 +11,8 @@ from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import count_epochs
 from codex_tui.runs.healed import describe_all_briefly
 from codex_tui.runs.outcome import describe_silence
-from codex_tui.runs.pace import describe_late_step, estimate_time_left, estimate_tokens_per_second
+from codex_tui.runs.pace import describe_late_step, estimate_tokens_per_second
+from codex_tui.runs.time_left import estimate_time_left
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import ACCENT, MUTED, STRONG, fit_parts, line, spread, to_strips
@@ -19,7 +20,7 @@ from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.runs.status import SIGNS, format_status
 from training.contract.events import Resolved
 from training.contract.units import round_up_length
-from training.history.state import compute_elapsed
+from training.history.state import RunState, compute_elapsed
 
 
 class RunHeader(Painted):
@@ -85,10 +86,14 @@ class RunHeader(Painted):
         style = ACCENT if watched.works else SIGNS[watched.status][1]
         return line(figures.draw_progress(done / total if total else 0, room, style), "  ", figure)
 
-    def _describe_launch(self, width: int, elapsed: float | None) -> Content:
-        """Before the first step: how long it takes, and what was launched."""
-        times = [] if elapsed is None else [_format_number("elapsed", format_duration(elapsed))]
-        if self._last_loading is not None:
+    def _describe_launch(self, width: int, state: RunState, *, works: bool) -> Content:
+        """Before the first step: how long it takes, how long the run takes once the probe has timed it, and what was
+        launched."""
+        elapsed, left = (compute_elapsed(state), estimate_time_left(state)) if works else (None, None)
+        times = [] if left is None else [_format_number("ETA", format_duration(left))]
+        if elapsed is not None:
+            times.append(_format_number("elapsed", format_duration(elapsed)))
+        if left is None and self._last_loading is not None:
             times.append(_format_number("first step last time after", format_duration(self._last_loading)))
         return fit_parts([*times, *_describe_rows(self._facts)], width)
 
@@ -98,7 +103,7 @@ class RunHeader(Painted):
         if last is None:  # a running clock shows that the trainer is alive
             if watched.ended or watched.held:
                 return Content("")
-            return self._describe_launch(width, compute_elapsed(state) if watched.works else None)
+            return self._describe_launch(width, state, works=watched.works)
         numbers = [_format_number("loss", figures.format_loss(last.loss) if not last.not_finite else "NaN/inf")]
         if state.evals:
             numbers.append(_format_number("eval", figures.format_loss(state.evals[-1].eval_loss)))

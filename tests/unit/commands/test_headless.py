@@ -38,6 +38,20 @@ def test_a_headless_viewer_prints_a_line_a_logging_step(capsys: pytest.CaptureFi
     assert "\x1b" not in out
 
 
+def test_the_time_left_is_said_before_the_first_step(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(
+        "a",
+        ev.Started(attempt=1, pid=1),
+        ev.Resolved(total_steps=60, steps_per_epoch=60, train_rows=60, eval_rows=0),
+        ev.Phase(name="probing"),
+        ev.Probe(tokens=100, rows=1, step_seconds=2.0),
+        ev.Phase(name="training"),
+        ev.Failed(kind="unknown", message="It broke."),
+    )
+    assert main(["attach", "a", "--headless"]) == 1
+    assert "\ntraining  ETA 2:00\n" in capsys.readouterr().out
+
+
 def test_the_last_line_counts_the_time_of_all_attempts(capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run("a")
     first = (ev.Started(attempt=1, pid=1), ev.Metrics(step=150, loss=1.0), ev.Stopped(step=151))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.contract.profile import Profile
-from training.dataset.passes import estimate_pass_use, group_rows
+from training.dataset.passes import choose_usual_batch, draw_usual_batches, estimate_pass_use, group_rows
 
 
 def profile(batch: int, accumulation: int, **dataset: Any) -> Profile:
@@ -91,3 +91,23 @@ def pack(lengths: list[int], limit: int) -> list[list[int]]:
 def test_a_row_joins_the_fullest_pass_that_has_room(lengths: list[int]) -> None:
     sizes = [[lengths[row] for row in group] for group in group_rows(lengths, 100)]
     assert sizes == min(pack(lengths, 100), pack(lengths, 105), key=len)
+
+
+def test_the_drawn_batches_are_as_long_as_batches_of_training_are_on_average() -> None:
+    """One row of a hundred is very long: it makes the largest pass, and says little about the others."""
+    lengths = [100] * 99 + [2000]
+    packed = draw_usual_batches(lengths, 8, is_padded=False, number=4)
+    assert [len(set(batch)) for batch in packed] == [8] * 4
+    assert {sum(lengths[place] for place in batch) for batch in packed} == {800}
+    assert draw_usual_batches(lengths, 8, is_padded=False, number=4) == packed  # on each rank
+    spread = list(range(1, 101))
+    for batch in draw_usual_batches(spread, 4, is_padded=True, number=3):
+        assert max(spread[place] for place in batch) == pytest.approx(80.8, abs=4)  # the mean of the longest of four
+    assert draw_usual_batches([5, 7], 8, is_padded=True, number=1) in ([[0, 1]], [[1, 0]])
+
+
+def test_the_batch_of_an_evaluation_is_one_that_it_will_have() -> None:
+    lengths = [10, 10, 50, 50, 30, 30, 90]
+    assert choose_usual_batch(lengths, 2, is_padded=False) == [4, 5]  # the means are 20, 100, 60 and 90 tokens
+    assert choose_usual_batch(lengths, 2, is_padded=True) == [4, 5]
+    assert choose_usual_batch(lengths, 64, is_padded=False) == [*range(7)]
