@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
-from statistics import StatisticsError, fmean, linear_regression
+from math import inf
+from statistics import StatisticsError, fmean, linear_regression, median_low
+from typing import NamedTuple
 
 from codex_tui.runs.pace import INTERRUPTED, average_uninterrupted, find_first_point
 from training.contract import events as ev
@@ -16,6 +18,13 @@ WARM_UP_STEPS = 5  # of an attempt, which may compile kernels and wait for the d
 MIN_MEASURED_STEPS = 5  # besides those; with fewer, the passes that the probe has timed say more
 RECENT = 10  # the evaluations and checkpoints whose duration is expected again
 FORWARD_SHARE = 1 / 3  # of the time of a training step, which also goes backward
+
+
+class _Step(NamedTuple):
+    """The mean seconds and tokens of the steps between two logged ones."""
+
+    seconds: float
+    tokens: float
 
 
 def estimate_time_left(state: RunState) -> float | None:
@@ -41,34 +50,42 @@ def estimate_time_left(state: RunState) -> float | None:
 def _estimate_coming_step_seconds(state: RunState, resolved: ev.Resolved) -> float | None:
     """Estimate the mean seconds of the steps still to come, from half as many past ones. The last minute alone says
     little about hours: the speed of a machine changes from minute to minute, and so does the length of the rows."""
-    losses = state.losses
+    losses, probe = state.losses, _find_probe(state)
     half = bisect_left(losses.steps, state.step - (resolved.total_steps - state.step) // 2)
     first = max(find_first_point(state, MAX_PACE_POINTS), min(find_first_point(state), half))
     warm = max(first, bisect_left(losses.steps, state.resume_step + WARM_UP_STEPS))
-    if warm < len(losses) and losses.steps[-1] - losses.steps[warm] >= MIN_MEASURED_STEPS:
-        first = warm
-    elif probe := _find_probe(state):
-        return probe.step_seconds
-    points = zip(losses.steps[first:], losses.times[first:], losses.tokens[first:], strict=True)
+    is_warm = warm < len(losses) and losses.steps[-1] - losses.steps[warm] >= MIN_MEASURED_STEPS
+    steps = _measure_steps(state, warm if is_warm else first)
+    if probe and not is_warm:  # it did not time the optimizer, which takes little, and the first steps may be slow
+        return max([probe.step_seconds or 0.0, *([min(step.seconds for step in steps)] if steps else [])])
+    if not steps or not resolved.train_tokens or not resolved.steps_per_epoch:
+        return fmean(step.seconds for step in steps) if steps else None
+    return _estimate_step(steps, resolved.train_tokens / resolved.steps_per_epoch)
+
+
+def _measure_steps(state: RunState, first: int) -> list[_Step]:
+    """Return the steps after the `first` point, without those that were interrupted: they took many times longer than
+    others, and more than their tokens explain."""
+    losses = state.losses
+    points = zip(*(values[first:] for values in (losses.steps, losses.times, losses.tokens)), strict=True)
     steps = [
-        ((end - start) / (later - step), (sum_tokens - tokens) / (later - step))
+        _Step((end - start) / (later - step), (sum_tokens - tokens) / (later - step))
         for (step, start, tokens), (later, end, sum_tokens) in pairwise(points)
     ]
-    mean = average_uninterrupted(seconds for seconds, _ in steps)
-    if mean is None or not resolved.train_tokens or not resolved.steps_per_epoch:
-        return mean
-    limit = INTERRUPTED * mean
-    return _correct_length(
-        [step for step in steps if 0 <= step[0] <= limit], resolved.train_tokens / resolved.steps_per_epoch
-    )
+    steps = [step for step in steps if 0 <= step.seconds < inf]
+    if not steps:
+        return []
+    usual = INTERRUPTED * median_low(step.seconds for step in steps)
+    usual_rate = INTERRUPTED * median_low(step.seconds / max(1.0, step.tokens) for step in steps)
+    return [step for step in steps if step.seconds <= usual or step.seconds <= usual_rate * step.tokens]
 
 
-def _correct_length(steps: list[tuple[float, float]], tokens: float) -> float:
-    """Estimate the seconds of a step of `tokens` tokens from measured `steps`: the seconds and the tokens of each. On a
-    large card longer steps take no more time, on a small one as much more as they are longer."""
-    seconds, lengths = (fmean(step[place] for step in steps) for place in (0, 1))
+def _estimate_step(steps: list[_Step], tokens: float) -> float:
+    """Estimate the seconds of a step of `tokens` tokens from measured `steps`. On a large card longer steps take no
+    more time, on a small one as much more as they are longer."""
+    seconds, lengths = fmean(step.seconds for step in steps), fmean(step.tokens for step in steps)
     try:
-        slope = linear_regression([length for _, length in steps], [duration for duration, _ in steps]).slope
+        slope = linear_regression([step.tokens for step in steps], [step.seconds for step in steps]).slope
     except StatisticsError:  # all steps have the same length, or there are too few
         return seconds
     if lengths <= 0:  # of a damaged file

@@ -84,10 +84,19 @@ def test_before_the_first_step_the_time_left_is_that_of_the_timed_passes() -> No
     run.after(4, ev.Sample(step=0, prompt="Who?", text="Me", seconds=4.0), ev.Phase(name="training"))
     assert run.left == 100 * 2 + 2 * (7 + 4)
     run.steps(1, 1, seconds=30)  # the first one loads kernels
-    run.steps(2, 4, seconds=9)
-    assert run.left == 96 * 2 + 2 * (7 + 4)
-    run.steps(5, 10, seconds=3)
+    run.steps(2, 2, seconds=1)  # of short rows
+    assert run.left == 98 * 2 + 2 * (7 + 4)
+    run.steps(3, 10, seconds=3)
     assert run.left == 90 * 3 + 2 * (7 + 4)
+
+
+def test_a_step_takes_no_less_than_the_shortest_measured_one() -> None:
+    """The probe times no optimizer. The first steps have one, and may be slow for other reasons too."""
+    run = Clock(total=100)
+    run.after(5, ev.Probe(tokens=100, rows=1, step_seconds=2.0), ev.Phase(name="training"))
+    run.steps(1, 2, seconds=20)
+    run.steps(3, 4, seconds=2.5)
+    assert run.left == 96 * 2.5
 
 
 def test_the_probe_of_an_earlier_attempt_says_nothing_while_the_next_one_loads() -> None:
@@ -125,6 +134,18 @@ def test_steps_of_mean_length_are_expected_whatever_the_lengths_of_the_first_one
     same = Clock(total=100, train_tokens=25 * 100)
     same.steps(1, 20)  # all of them are of the mean length
     assert same.left == 160
+
+
+def test_a_long_step_of_many_tokens_was_not_interrupted() -> None:
+    """One long row among short ones takes many times as long on a small card, and others like it come."""
+    run = Clock(total=100, train_tokens=25 * 290)
+    tokens = 0
+    for step in range(1, 61):
+        tokens += (length := 2000 if step % 10 == 5 else 100)
+        run.after(length / 50, ev.Metrics(step=step, loss=1.0, tokens=tokens))
+    assert run.left == pytest.approx(40 * 290 / 50)
+    run.after(3600, ev.Metrics(step=61, loss=1.0, tokens=tokens + 100))  # the laptop slept
+    assert run.left == pytest.approx(39 * 290 / 50)
 
 
 def test_lengths_of_a_damaged_file_stop_no_estimate() -> None:
