@@ -15,6 +15,7 @@ from training.history.state import RunState
 
 MAX_PACE_POINTS = 1000  # those that the time left is estimated from, if many steps are still to come
 WARM_UP_STEPS = 5  # of an attempt, which may compile kernels and wait for the disk
+PROBED_STEPS = 5  # as many measured steps say as much as the passes that the probe has timed
 MIN_MEASURED_STEPS = 5  # besides those; with fewer, the passes that the probe has timed say more
 RECENT = 10  # the evaluations and checkpoints whose duration is expected again
 FORWARD_SHARE = 1 / 3  # of the time of a training step, which also goes backward
@@ -56,11 +57,15 @@ def _estimate_coming_step_seconds(state: RunState, resolved: ev.Resolved) -> flo
     warm = max(first, bisect_left(losses.steps, state.resume_step + WARM_UP_STEPS))
     is_warm = warm < len(losses) and losses.steps[-1] - losses.steps[warm] >= MIN_MEASURED_STEPS
     steps = _measure_steps(state, warm if is_warm else first)
-    if probe and not is_warm:  # it did not time the optimizer, which takes little, and the first steps may be slow
-        return max([probe.step_seconds or 0.0, *([min(step.seconds for step in steps)] if steps else [])])
-    if not steps or not resolved.train_tokens or not resolved.steps_per_epoch:
+    usual_tokens = resolved.train_tokens / max(1, resolved.steps_per_epoch)
+    if probe:  # it did not time the optimizer, so the shortest measured step may take longer
+        expected = max([probe.step_seconds or 0.0, *([min(step.seconds for step in steps)] if steps else [])])
+        if not is_warm:
+            return expected
+        steps += [_Step(expected, usual_tokens)] * PROBED_STEPS
+    if not steps or not usual_tokens:
         return fmean(step.seconds for step in steps) if steps else None
-    return _estimate_step(steps, resolved.train_tokens / resolved.steps_per_epoch)
+    return _estimate_step(steps, usual_tokens)
 
 
 def _measure_steps(state: RunState, first: int) -> list[_Step]:

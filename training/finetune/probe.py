@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from statistics import fmean
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 WARM_UP_TOKENS = 32  # a row of this length loads every kernel
 MAX_TIMED_BATCHES = 8  # beside the first one
-MAX_TIMED_SECONDS = 1.0  # of all these together
+MAX_TIMED_SECONDS = 1.0  # after which no further one is timed
 
 
 class Probe(TrainerCallback):
@@ -131,19 +131,22 @@ class Probe(TrainerCallback):
             number=1 + MAX_TIMED_BATCHES,
         )
 
-        def measure(batch: list[int]) -> float:
-            return max(self._ranks.gather(measure_seconds(self._run_pass, [rows[place] for place in batch])))
-
-        first = measure(batches[0])  # it comes after an evaluation, and finds no gradients
-        more = min(MAX_TIMED_BATCHES, int(MAX_TIMED_SECONDS / max(first, 1e-3)))
-        return args.gradient_accumulation_steps * fmean([measure(batch) for batch in batches[1 : 1 + more]] or [first])
+        seconds: list[float] = []
+        for batch in batches:
+            run = measure_seconds(self._run_pass, [rows[place] for place in batch])
+            seconds.append(max(self._ranks.gather(run)))
+            if sum(seconds[1:]) > MAX_TIMED_SECONDS:
+                break
+        # The first one comes after an evaluation, and may load kernels.
+        return args.gradient_accumulation_steps * median(seconds[1:])
 
     def _time_evaluation(self) -> float:
-        """Return the seconds of an evaluation, from a batch of usual length."""
+        """Return the seconds of an evaluation, from a batch of usual length, which the first time may load kernels."""
         rows, size = self._examples.eval, self._trainer.args.per_device_eval_batch_size
         lengths = [len(row["input_ids"]) for row in rows]
         batch = choose_usual_batch(lengths, size, is_padded=self._trainer.eval_pass_tokens is None)
-        seconds = max(self._ranks.gather(measure_seconds(self._evaluate, [rows[place] for place in batch])))
+        runs = (measure_seconds(self._evaluate, [rows[place] for place in batch]) for _ in range(2))
+        seconds = min(max(self._ranks.gather(run)) for run in runs)
         return seconds * math.ceil(len(rows) / size / self._ranks.count)
 
     def _measure(self, tokens: int) -> ev.Probe:

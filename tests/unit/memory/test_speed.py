@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from codex_tui.base import locations
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
+from training.memory import speed
 from training.memory.model_shape import ModelShape, shipped_configs
 from training.memory.speed import Speed, estimate_speed, find_rates
 
@@ -42,9 +44,29 @@ def estimate(card: str, model: str, row_tokens: int, **training: Any) -> Speed |
 def test_measured_speeds_lie_in_the_range(
     card: str, model: str, row_tokens: int, training: dict[str, Any], measured: int
 ) -> None:
-    speed = estimate(card, model, row_tokens, **training)
-    assert speed is not None and not speed.measured
-    assert speed.slow < measured < speed.fast
+    found = estimate(card, model, row_tokens, **training)
+    assert found is not None and not found.measured
+    assert found.slow < measured < found.fast
+
+
+@pytest.mark.parametrize(
+    ("row_tokens", "training", "measured"),
+    [
+        (2048, {}, 47.76),
+        (163, {}, 193.0),
+        (163, {"packing": "auto"}, 82.4),
+        (163, {"packing": "auto", "gradient_accumulation_steps": 48}, 46.1),
+    ],
+)
+def test_the_measured_busy_time_lies_in_the_range_of_a_card_that_waits_for_no_cpu(
+    row_tokens: int, training: dict[str, Any], measured: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Milliseconds for each 1,000 tokens of 3B in which the H200 was busy. They limit a small card."""
+    for name in ("SLOW", "FAST"):
+        monkeypatch.setattr(speed, name, replace(getattr(speed, name), launch_seconds=0.0))
+    found = estimate(H200, "3B", row_tokens, **training)
+    assert found is not None
+    assert 1e6 / found.fast < measured < 1e6 / found.slow
 
 
 def test_packing_makes_short_rows_faster_on_a_small_card_and_the_range_is_narrow() -> None:

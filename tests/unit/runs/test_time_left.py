@@ -86,8 +86,20 @@ def test_before_the_first_step_the_time_left_is_that_of_the_timed_passes() -> No
     run.steps(1, 1, seconds=30)  # the first one loads kernels
     run.steps(2, 2, seconds=1)  # of short rows
     assert run.left == 98 * 2 + 2 * (7 + 4)
-    run.steps(3, 10, seconds=3)
-    assert run.left == 90 * 3 + 2 * (7 + 4)
+    run.steps(3, 12, seconds=3)
+    assert run.left == pytest.approx(88 * 3 + 2 * (7 + 4))
+
+
+def test_the_probe_counts_as_a_few_steps_among_the_first_ones() -> None:
+    """Ten steps of short rows would promise too early an end, and the probe has timed rows of usual length."""
+    run = Clock(total=1000, train_tokens=25 * 150)
+    run.after(5, ev.Probe(tokens=300, rows=1, step_seconds=3.0), ev.Phase(name="training"))
+    run.steps(1, 15)  # 2 s for 100 tokens: no other length was measured
+    assert run.left == pytest.approx(985 * 3)
+    same = Clock(total=1000)
+    same.after(5, ev.Probe(tokens=300, rows=1, step_seconds=3.0), ev.Phase(name="training"))
+    same.steps(1, 500)
+    assert same.left == pytest.approx(500 * 2, rel=0.02)
 
 
 def test_a_step_takes_no_less_than_the_shortest_measured_one() -> None:
