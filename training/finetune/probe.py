@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from training.finetune.trainer import Trainer
 
 WARM_UP_TOKENS = 32  # a row of this length loads every kernel
-MAX_TIMED_BATCHES = 8  # beside the first one
+MAX_TIMED_BATCHES = 5  # beside the first one
 MAX_TIMED_SECONDS = 1.0  # after which no further one is timed
 
 

@@ -12,7 +12,7 @@ from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory import speed
 from training.memory.model_shape import ModelShape, shipped_configs
-from training.memory.speed import Speed, estimate_speed, find_rates
+from training.memory.speed import Speed, estimate_slowdown, estimate_speed, find_rates
 
 H100, H200 = "NVIDIA H100 80GB HBM3", "NVIDIA H200"
 LAPTOP = "NVIDIA GeForce RTX 3050 Laptop GPU"
@@ -22,10 +22,15 @@ MODELS = {
 }
 
 
-def estimate(card: str, model: str, row_tokens: int, **training: Any) -> Speed | None:
+def make_profile(**training: Any) -> Profile:
     profile: Profile = load_profile(locations.shipped_profiles() / "rtx3050-4gb.toml")
     for name, value in {"packing": "off", **training}.items():
         profile = profile.with_value(f"training.{name}", value)
+    return profile.with_value("model.offload_layers", 0)
+
+
+def estimate(card: str, model: str, row_tokens: int, **training: Any) -> Speed | None:
+    profile = make_profile(**training)
     return estimate_speed(profile, ModelShape.from_config(shipped_configs()[MODELS[model]]), card, row_tokens)
 
 
@@ -67,6 +72,25 @@ def test_the_measured_busy_time_lies_in_the_range_of_a_card_that_waits_for_no_cp
     found = estimate(H200, "3B", row_tokens, **training)
     assert found is not None
     assert 1e6 / found.fast < measured < 1e6 / found.slow
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "measured"),
+    [
+        ({}, {"packing": "auto"}, 82.4 / 193.0),
+        ({}, {"packing": "auto", "gradient_accumulation_steps": 48}, 46.1 / 193.0),
+        ({"packing": "auto"}, {"packing": "auto", "gradient_accumulation_steps": 48}, 59.9 / 82.4),
+    ],
+)
+def test_the_measured_change_of_the_busy_time_lies_in_the_range(
+    before: dict[str, Any], after: dict[str, Any], measured: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLOW", "FAST"):
+        monkeypatch.setattr(speed, name, replace(getattr(speed, name), launch_seconds=0.0))
+    shape = ModelShape.from_config(shipped_configs()[MODELS["3B"]])
+    longer = estimate_slowdown(make_profile(**before), make_profile(**after), shape, H200, 163)
+    assert longer is not None
+    assert longer[0] < measured - 1 < longer[1]
 
 
 def test_packing_makes_short_rows_faster_on_a_small_card_and_the_range_is_narrow() -> None:
