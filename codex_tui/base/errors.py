@@ -36,6 +36,17 @@ class EnvironmentMissing(CodexError):
     exit_code = NO_ENVIRONMENT
 
 
+class EnvironmentNotBuilt(EnvironmentMissing):
+    """The app's own environment is missing, out of date or damaged. The start of a run here builds it; that needs
+    `gib_needed` on the disk."""
+
+    def __init__(self, gib_needed: int) -> None:
+        self.gib_needed = gib_needed
+        super().__init__(
+            "The training environment is not built yet, or is out of date or damaged", "Build it: codex-tui setup"
+        )
+
+
 def hint_for_failed_write(error: Exception) -> str:
     """Return what to do if `error` says that a disk is full or a file too large, else ""."""
     code = error.errno if isinstance(error, OSError) else None

@@ -23,7 +23,7 @@ from typing import Literal
 import psutil
 
 from codex_tui.base import locations, settings
-from codex_tui.base.errors import BadInput, EnvironmentMissing, convert_os_error
+from codex_tui.base.errors import BadInput, EnvironmentMissing, EnvironmentNotBuilt, convert_os_error
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.environment import stack, tracker_pins
 from codex_tui.environment.uv import Activity, Uv
@@ -42,9 +42,7 @@ def find_python() -> Path:
         return _check_python(named)
     if python := find_managed_python():
         return python
-    raise EnvironmentMissing(
-        "The training environment is not built yet, or is out of date or damaged", "Build it: codex-tui setup"
-    )
+    raise EnvironmentNotBuilt(GIB_NEEDED[_choose_torch_build("auto")])
 
 
 def find_named_python() -> Path | None:
@@ -150,8 +148,12 @@ def hold_lock(path: Path, report: OnProgress) -> Iterator[int]:
         yield file.fileno()
 
 
+def _choose_torch_build(build: Build) -> str:
+    return build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
+
+
 def _build(root: Path, build: Build, report: OnProgress, lock: int) -> Path:
-    torch_build = build if build != "auto" else "cuda" if gpu.nvidia_present() else "cpu"
+    torch_build = _choose_torch_build(build)
     fresh = root.with_name("codex-train.new")
     shutil.rmtree(fresh, ignore_errors=True)  # left by a setup that was killed
     _check_room(root, torch_build)

@@ -14,7 +14,7 @@ from support.launching import MODEL, SIZE, enter_folder, launching, see, write_p
 from support.pilot import screen_text, until
 
 from codex_tui.base import locations
-from codex_tui.base.errors import EnvironmentMissing
+from codex_tui.base.errors import EnvironmentMissing, EnvironmentNotBuilt
 from codex_tui.data import speed
 from codex_tui.environment import build
 from codex_tui.hub.model import MissingModel
@@ -208,9 +208,18 @@ async def test_a_missing_environment_is_no_obstacle(
 
     monkeypatch.setattr(build, "find_python", find)
     async with launching() as pilot:
-        await see(pilot, "not counted: There is no training environment.")
+        await see(pilot, "not counted: There is no training environment. Run: codex-tui setup")
         await pilot.press("enter")
         await until(pilot, lambda: plans)
+
+
+async def test_the_first_start_says_that_it_builds_the_environment(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(*_: object) -> Path:
+        raise EnvironmentNotBuilt(9)
+
+    monkeypatch.setattr(build, "find_python", find)
+    async with launching((80, 24)) as pilot:
+        await see(pilot, "counted when the training environment is built.", "9 GB on the disk, some minutes.")
 
 
 async def test_a_missing_gpu_is_told(mine: Path, worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:

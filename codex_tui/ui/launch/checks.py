@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 
-from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.base.errors import BadInput, CodexError, EnvironmentNotBuilt
 from codex_tui.base.progress import Progress
 from codex_tui.base.text import clean, format_duration, format_duration_range, format_gb, pluralize
 from codex_tui.ui.forecast.bar import format_change, summarize
@@ -169,8 +169,12 @@ def _describe_rows(checks: Checks) -> Iterator[Content]:
         yield _label("Rows", line((clean(rows), MUTED)))
     elif isinstance(rows, BadInput):
         yield line((f"✗ {clean(rows.message, newlines=True)}", "$error"), (f" {clean(rows.hint)}", MUTED))
+    elif isinstance(rows, EnvironmentNotBuilt) and not checks.place:
+        once = f"Enter builds it first, once: {rows.gib_needed} GB on the disk, some minutes."
+        yield _label("Rows", line((f"counted when the training environment is built. {once}", MUTED)))
     elif isinstance(rows, CodexError):  # the launch does not need the count
-        why = "the model's tokenizer is not here." if checks.missing else f"{clean(rows.message)} {clean(rows.hint)}"
+        reason = f"{clean(rows.message).removesuffix('.')}. {clean(rows.hint)}"
+        why = "the model's tokenizer is not here." if checks.missing else reason
         yield _label("Rows", line((f"not counted: {why}", MUTED)))
     elif isinstance(rows, RowsChecked):
         yield _label("Rows", line(_describe_cut(rows, checks), (_describe_left_out(rows.files_left_out), MUTED)))
