@@ -7,9 +7,10 @@ import re
 _HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 
 # user:password@ after https://, or after https:/ as pathlib writes a URL. A password may hold a slash or an @. The
-# lengths have limits, so that a long text takes no time.
+# lengths have limits, so that a long text takes no time. The user of an address for ssh is no secret.
 _CREDENTIALS = re.compile(
-    r"""(?<=[A-Za-z0-9]{2})(?P<before>:/{1,3})(?!…@)(?:[^\s/?#"'<>]{1,300}|[^\s/:?#"'<>]{1,100}:(?!\d{1,5}/)[^\s"'<>]{1,300})(?=@)"""
+    r"""(?<=[A-Za-z0-9]{2})(?!(?<=ssh)://[\w.+%-]{1,100}@)"""
+    r"""(?P<before>:/{1,3})(?!…@)(?:[^\s/?#"'<>]{1,300}|[^\s/:?#"'<>]{1,100}:(?!\d{1,5}/)[^\s"'<>]{1,300})(?=@)"""
 )
 _NAMED_VALUE = re.compile(
     r"""(?P<before>[?&;][\w.%-]{0,40}?(?:token|key|passw(?:or)?d|pwd|secret|signature|credential|auth|jwt|sig)=)"""

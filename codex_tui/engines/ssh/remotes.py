@@ -21,18 +21,17 @@ from codex_tui.base import locations
 from codex_tui.base.close_match import suggest
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.toml import TomlError, parse_toml
+from codex_tui.engines.ssh import host
 from training.contract import files
 from training.contract.engine import EngineName
 
 MAX_BYTES = 2**20
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)  # `--on NAME` takes these words too
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}"
-# A text that ssh can't take for an option, nor a shell for a command.
-HOST = r"(ssh://)?[A-Za-z0-9_][A-Za-z0-9_.+@:%\[\]-]{0,254}"
 PATH = r"/[^\x00-\x1f\x7f]*"
 HINTS = {
     "name": "A name has letters, digits, - and _: codex-tui remote add box me@203.0.113.7",
-    "host": "Use me@203.0.113.7, ssh://203.0.113.7:2222, or a Host of ~/.ssh/config.",
+    "host": host.HINT,
     "root": "'root' is a path over there that begins with /.",
     "python": "'python' is a path over there that begins with /.",
 }
@@ -54,7 +53,7 @@ class Remote(NamedTuple):
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
-    host: Annotated[str, msgspec.Meta(pattern=f"^{HOST}$")]
+    host: Annotated[str, msgspec.Meta(pattern=f"^{host.HOST}$")]
     root: Annotated[str, msgspec.Meta(pattern=f"^{PATH}$")]
     python: Annotated[str, msgspec.Meta(pattern=f"^({PATH})?$")] = ""
 
@@ -93,14 +92,12 @@ def find_remote(name: str) -> Remote:
     raise BadInput(f"There is no remote {name!r}.", hint or f"Add it: codex-tui remote add {_propose(name)} me@HOST")
 
 
-def check_new(name: str, host: str) -> None:
-    """Raise BadInput unless a remote `name` at `host` can be added."""
+def check_name(name: str) -> None:
+    """Raise BadInput unless a remote can be called `name`."""
     if not re.fullmatch(NAME, name):
         raise BadInput(f"{name!r} can't be the name of a remote.", HINTS["name"])
     if name in ENGINES:
         raise BadInput(f"A remote can't be called {name}: `--on {name}` means something else.", HINTS["name"])
-    if not re.fullmatch(HOST, host):
-        raise BadInput(f"{host!r} is no host that ssh knows.", HINTS["host"])
 
 
 def add_remote(remote: Remote) -> None:

@@ -10,6 +10,7 @@ from codex_tui.base.progress import OnProgress
 from codex_tui.engines.ssh import machine, remotes
 from codex_tui.engines.ssh.app import RemoteApp
 from codex_tui.engines.ssh.connection import Connection
+from codex_tui.engines.ssh.host import parse_host
 from codex_tui.engines.ssh.machine import Machine
 from codex_tui.engines.ssh.remotes import Remote
 
@@ -17,7 +18,8 @@ from codex_tui.engines.ssh.remotes import Remote
 def add(name: str, host: str, root: str, python: str) -> tuple[Remote, Machine]:
     """Connect to `host`, make the folder `root` over there, and keep both under `name`. Raises BadInput, Unreachable,
     and CodexError if nothing can train there."""
-    remotes.check_new(name, host)
+    remotes.check_name(name)
+    host = parse_host(host)
     known = remotes.read_remotes().get(name)
     if known and known.host != host:
         raise BadInput(

@@ -20,6 +20,7 @@ TOKEN = "hf_abcdefghijklmnopqrstuvwxyz0123"
         ("https://user:s3/cret@host.invalid/x", "https://…@host.invalid/x"),
         ("/home/me/https:/user:s3cret@host.invalid/x", "/home/me/https:/…@host.invalid/x"),  # as pathlib writes it
         ("s3://key:s3cret@bucket/x, then ftp://a:s3cret@b/c", "s3://…@bucket/x, then ftp://…@b/c"),
+        ("ssh://me:s3cret@box:2222", "ssh://…@box:2222"),
         ("http://proxy:s3cret@10.0.0.1:8080 refuses", "http://…@10.0.0.1:8080 refuses"),
         (f"https://h.invalid/x?token={TOKEN}", "https://h.invalid/x?token=…"),
         ("https://h.invalid/x?a=1&access_token=s3cret&b=2#c", "https://h.invalid/x?a=1&access_token=…&b=2#c"),
@@ -48,6 +49,7 @@ def test_a_long_value_may_be_a_token_so_it_is_hidden_but_not_refused() -> None:
     [
         "https://huggingface.co/datasets/me/rows?download=true&page=2",
         "https://example.invalid:8080/@user/x",
+        "Use ssh://me@203.0.113.7:2222, or ssh://box.",
         "me@example.invalid wrote to you@example.invalid",
         "data/*.jsonl, a?b=c, C:/x@y, 12:30:00 at a@b",
         "key = value; token=5",
