@@ -35,6 +35,7 @@ class RemoteApp:
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
         self.connection = Connection(remote.host, remote.name)
+        self._is_ready = False
 
     @property
     def folder(self) -> str:
@@ -72,9 +73,10 @@ class RemoteApp:
         return self.connection.run(["sh", "-c", '[ -x "$1" ] && echo yes; true', "sh", self.python]) == b"yes\n"
 
     def ensure(self, report: OnProgress = ignore_progress) -> None:
-        """Install the app of this version over there, unless it is there. Raises Unreachable, CodexError."""
-        if not self.is_installed():
+        """Install the app of this version over there, unless it is there. Asks once. Raises Unreachable, CodexError."""
+        if not self._is_ready and not self.is_installed():
             Installer(self.connection, self.remote, self.make_command()).install(report)
+        self._is_ready = True
 
     def _explain(self, failed: RemoteFailed, output: bytes, command: str) -> CodexError:
         """Turn the error of a command over there into one of this machine."""
