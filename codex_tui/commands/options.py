@@ -97,6 +97,11 @@ def read_place(args: argparse.Namespace, *given: Mapping[str, Any]) -> dict[str,
     return place
 
 
+def add_exact_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--exact`. The command passes `args.exact` to `codex_tui.runs.library.find_run`."""
+    parser.add_argument("--exact", action="store_true", help="RUN is the whole name of a run, for scripts")
+
+
 def add_until_option(parser: argparse.ArgumentParser, help: str) -> None:
     """Add `--until`. `codex_tui.base.deadline` reads `args.until`."""
     parser.add_argument("--until", metavar="TIME", help=help)

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DETACHED, DONE, FAILED
-from codex_tui.commands.options import RUN_HELP
+from codex_tui.commands.options import RUN_HELP, add_exact_option
 
 if TYPE_CHECKING:
     from codex_tui.runs.watched import WatchedRun
@@ -25,6 +25,7 @@ def add(subparsers: Any) -> None:
         "is free. The run waits, and `resume` brings it back, as if there had been no break.",
     )
     parser.add_argument("target", metavar="RUN", help=RUN_HELP)
+    add_exact_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON and leave, before the run has saved")
     parser.set_defaults(run=run_park)
 
@@ -37,7 +38,7 @@ def run_park(args: argparse.Namespace) -> int:
     from codex_tui.engines.watch import watching
     from codex_tui.runs.library import find_run
 
-    run = find_run(args.target)
+    run = find_run(args.target, exact=args.exact)
     with printing_fetch(run):
         stopping.park(run)
     name = clean(run.name)

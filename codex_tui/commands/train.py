@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codex_tui.base.errors import DONE, FAILED, BadInput
 from codex_tui.commands.options import (
     RUN_HELP,
+    add_exact_option,
     add_low_bandwidth_option,
     add_place_option,
     add_python_option,
@@ -67,6 +68,7 @@ def add(subparsers: Any) -> None:
         "second ends it at once, the third kills it. `resume` continues from the last whole checkpoint.",
     )
     stop.add_argument("target", metavar="RUN", help=RUN_HELP)
+    add_exact_option(stop)
     stop.add_argument("--json", action="store_true", help="print JSON, for scripts")
     stop.set_defaults(run=run_stop)
 
@@ -83,6 +85,7 @@ def add(subparsers: Any) -> None:
         action="store_true",
         help="start over when every checkpoint is damaged; the damaged ones are kept",
     )
+    add_exact_option(resume)
     resume.add_argument("--json", action="store_true", help="print JSON and leave, instead of watching the run")
     resume.set_defaults(run=run_resume)
     add_until_option(resume, "another time by which the adapter must be saved, or 'never' (default: the run's own)")
@@ -185,7 +188,7 @@ def run_resume(args: argparse.Namespace) -> int:
     from codex_tui.runs.library import find_run
     from codex_tui.workers.process import describe_unused_python
 
-    runs = list({run.path: run for run in map(find_run, args.targets)}.values())
+    runs = list({run.path: run for run in (find_run(target, exact=args.exact) for target in args.targets)}.values())
     if args.now and len(runs) > 1:
         raise BadInput("--now starts a single run.", "Leave it out: several runs train one after the other.")
     until = parse_deadline_change(args.until) if args.until is not None else None
@@ -233,7 +236,7 @@ def run_stop(args: argparse.Namespace) -> int:
     from codex_tui.commands.results import printing_fetch
     from codex_tui.runs.library import find_run
 
-    run = find_run(args.target)
+    run = find_run(args.target, exact=args.exact)
     said = {
         "save": "finishes its step, saves a checkpoint and the adapter, and stops. A second stop ends it at once.",
         "terminate": "ends at once, without saving more. A third stop kills it.",

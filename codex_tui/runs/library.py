@@ -33,8 +33,11 @@ def list_engine_runs() -> list[RunDirectory]:
     return [run for run in runs if (record := run.read_engine()) and record.has_more]
 
 
-def find_run(text: str) -> RunDirectory:
-    """Find the run named `text`, or the only one whose name begins so. Raises BadInput if none or several match."""
+def find_run(text: str, *, exact: bool = False) -> RunDirectory:
+    """Find the run named `text`, or the only one whose name begins so unless `exact` is set. Raises BadInput if none or
+    several match."""
+    if exact:
+        return find_exact_run(text)
     home = locations.runs_home()
     if text == "last":
         if names := list_names():
@@ -51,7 +54,8 @@ def find_run(text: str) -> RunDirectory:
 
 
 def find_exact_run(name: str) -> RunDirectory:
-    """Find the run whose whole name is `name`, for a change that can't be undone. Raises BadInput if there is none."""
+    """Find the run whose whole name is `name`, for a script or a change that can't be undone. Raises BadInput if
+    there is none."""
     names = _list_matches(name)
     if name in names:
         return RunDirectory(locations.runs_home() / name)

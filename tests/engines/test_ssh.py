@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support.config_file import write_config
 from support.fake_checkpoint import write_checkpoint
 from support.fake_interpreter import fake_interpreter
 from support.kept_runs import until
@@ -39,6 +40,7 @@ from codex_tui.runs.follower import snapshot
 from codex_tui.runs.resume_point import NoWholeCheckpoint
 from training.contract.config import RunConfig
 from training.contract.engine import EngineRecord
+from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -295,11 +297,41 @@ def test_runs_keep_together_whatever_they_are_called(run: RunDirectory, remote: 
     until(lambda: status_of(renamed) == "training")
 
 
-def test_a_name_that_is_taken_over_there_becomes_a_similar_one(remote: Remote, profile: Path) -> None:
+def test_a_stop_reaches_the_very_run_whatever_the_others_are_called(run: RunDirectory, remote: Remote) -> None:
+    there = find_there(run)
+    until(lambda: status_of(run) == "training")
+    stopping.park(run)
+    until(lambda: status_of(run) == "parked")
+    others = [RunDirectory(there.path.with_name(name)) for name in (f"{run.name}0", run.name)]
+    there.path.rename(there.path.with_name("moved"))
+    for other in others:  # one whose name begins so, and one with the same name
+        other.create()
+        write_config(other, {"name": other.name, "created": 1.0})
+        other.write_keeper(ProcessIdentity.current())
+    stopping.stop(run)
+    until(lambda: status_of(run) == "stopped")
+    assert find_there(run).name == "moved"
+    assert not any(other.control.exists() for other in others)
+    shutil.rmtree(find_there(run).path)
+    place = engine._Place.of(run)
+    with pytest.raises(BadInput, match=r"The run's folder is gone on box\."):
+        place.call("stop", "--exact")
+    assert not any(other.control.exists() for other in others)
+    for other in others:
+        shutil.rmtree(other.path)
+
+
+def test_a_name_that_is_taken_over_there_becomes_a_similar_one(
+    remote: Remote, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    is_installed = RemoteApp.is_installed
+    monkeypatch.setattr(RemoteApp, "is_installed", lambda app: bool(asked.append("app")) or is_installed(app))
     taken = Path(remote.root, "data", "runs", "small-1")
     taken.mkdir(parents=True)
     (taken / "config.json").write_text('{"name": "small-1", "created": 1.0}')
     run = launcher.launch(make_plan(profile))
+    assert asked == ["app"]  # a start asks once
     assert find_there(run).path.name == "small-1-2"
     stopping.stop(run)
     until(lambda: status_of(run) == "stopped")

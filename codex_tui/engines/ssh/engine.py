@@ -24,15 +24,22 @@ from codex_tui.engines.ssh.remotes import find_remote
 from codex_tui.engines.ssh.sending import find_run, send_run
 from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
 from codex_tui.runs.follower import snapshot
-from codex_tui.runs.outcome import find_last_checkpoint
+from codex_tui.runs.outcome import explain_config_error, find_last_checkpoint
 from codex_tui.runs.resume_point import ResumePoint
+from training.contract.config import ConfigError
 from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
 LOCK_SECONDS = 15.0  # that another process may need for one look
-COMMANDS = {"save": ["stop"], "terminate": ["stop"], "park": ["park"], "resume": ["resume", "--now"]}
+# Over there, a name without --exact may be the beginning of another run's.
+COMMANDS = {
+    "save": ["stop", "--exact"],
+    "terminate": ["stop", "--exact"],
+    "park": ["park", "--exact"],
+    "resume": ["resume", "--exact", "--now"],
+}
 
 
 class SshEngine:
@@ -101,12 +108,11 @@ class SshEngine:
             run.write_request(request)  # until the next look brings what is over there
 
     def kill(self, run: RunDirectory) -> None:
-        _Place.of(run).call("stop")
+        _Place.of(run).call("stop", "--exact")
 
     def delete(self, run: RunDirectory) -> None:
-        place = _Place.of(run)
-        if folder := find_run(place.app.connection, place.app.remote.root, place.folder, run):
-            _Place(place.app, folder).call("runs rm", "--yes")
+        if (place := _Place.of(run)).folder:
+            place.call("runs rm", "--yes")
 
     def fetch(self, run: RunDirectory) -> bool:
         return look_over(run, once=True)
@@ -118,13 +124,14 @@ class SshEngine:
 
 
 class _Place(NamedTuple):
-    """Where a run is on its remote."""
+    """Where a run is on its remote. `folder` is "" if it is not there any more."""
 
     app: RemoteApp
     folder: str
 
     @classmethod
     def of(cls, run: RunDirectory) -> _Place:
+        """Ask the remote where the run is: its folder may have another name now, and another run may have its name."""
         record = run.read_engine()
         assert record
         if not record.folder:
@@ -132,10 +139,17 @@ class _Place(NamedTuple):
                 f"{run.name} is not on {record.host} yet: a program sends it.",
                 "Wait until it is there, or end that program: Ctrl-C.",
             )
-        return cls(RemoteApp(find_remote(record.host)), record.folder)
+        app = RemoteApp(find_remote(record.host))
+        try:
+            return cls(app, find_run(app.connection, app.remote.root, record.folder, run))
+        except ConfigError as error:
+            raise explain_config_error(run, error) from None
 
     def call(self, command: str, *options: str) -> Any:
         """Run a command of the remote's own app for the run. Installs the app of this version before, if need be."""
+        if not self.folder:
+            name = self.app.remote.name
+            raise BadInput(f"The run's folder is gone on {name}.", "Delete what is here: codex-tui runs rm RUN --here")
         self.app.ensure()
         return self.app.call(*command.split(), posixpath.basename(self.folder), "--json", *options)
 
@@ -175,7 +189,7 @@ def _hold(run: RunDirectory) -> Iterator[None]:
 
 
 def _list_options(start: Start) -> list[str]:
-    options = ["--queue" if start.wait else "--now"]
+    options = ["--exact", "--queue" if start.wait else "--now"]
     if start.from_start:
         options.append("--from-start")
     if start.until is not None and start.attempt > 1:  # the first start has it in config.json

@@ -7,6 +7,7 @@ from support.fake_runs import make_run
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput
+from codex_tui.cli import main
 from codex_tui.runs import library
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -49,3 +50,15 @@ def test_without_runs_every_name_says_how_to_start_one() -> None:
     for text in ("last", "a"):
         with pytest.raises(BadInput, match="no runs yet"):
             library.find_run(text)
+
+
+def test_an_exact_name_is_no_beginning_and_no_last(capsys: pytest.CaptureFixture[str]) -> None:
+    make_ended("small-10")
+    assert library.find_run("small-1").name == library.find_run("last").name == "small-10"
+    for text in ("small-1", "last"):
+        with pytest.raises(BadInput, match="No run is called"):
+            library.find_run(text, exact=True)
+        for command in ("stop", "park", "resume"):
+            assert main([command, "--exact", text]) == 2
+            assert f"No run is called '{text}'" in capsys.readouterr().err
+    assert library.find_run("small-10", exact=True).name == "small-10"
