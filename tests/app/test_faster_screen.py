@@ -68,7 +68,7 @@ async def test_the_launch_dialog_uses_larger_passes_for_this_run(
     before = mine.read_text()
     monkeypatch.setattr(speed, "find_last_speed_on", lambda card, profile, path: 250.0)
     async with launching(size) as pilot:
-        await see(pilot, "batch 4 x 1 instead of 1 x 4: ", "% less time, 0.10 GB more; fits", "ctrl+r faster")
+        await see(pilot, "batch 4 x 1 instead of 1 x 4: ", "% less time, +0.10 GB; fits", "ctrl+r faster")
         await see(pilot, "at the last run's 250 tokens/s")
         await pilot.press("ctrl+r")
         await see(pilot, "batch 4 x 1 for this run", "ctrl+r profile's passes", "ctrl+l use 192")

@@ -143,7 +143,7 @@ def _describe_faster(checks: Checks) -> Iterator[Content]:
         now = f"{training.per_device_train_batch_size} x {training.gradient_accumulation_steps}"
         rows = "" if isinstance(checks.rows, RowsChecked) else f" in rows of {faster.row_tokens:,} tokens"
         text = f"batch {faster.batch} x {faster.accumulation} instead of {now}: "
-        yield _label("Faster", line(text, (faster.time, STRONG), f"{rows}, {more} more; fits"))
+        yield _label("Faster", line(text, (faster.time, STRONG), f"{rows}, +{more}; fits"))
 
 
 def _describe_remedy(remedy: Remedy) -> str:
