@@ -25,6 +25,7 @@ from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import Hint
 from codex_tui.ui.kit.search_field import SearchField
 from codex_tui.ui.kit.text_search import SearchableText
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import HintsChanged, ReportsWorkerErrors
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.chat_models import FastModel
@@ -78,7 +79,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
 
     def on_mount(self) -> None:
         self._draw()
-        self.run_worker(self._find_fast_model(), exit_on_error=False, group="fast")
+        start_worker(self, self._find_fast_model, group="fast")
 
     async def _find_fast_model(self) -> None:
         with suppress(CodexError, OSError):  # the export or its tools are damaged: the worker answers
@@ -125,7 +126,7 @@ class ChatPane(ReportsWorkerErrors, Vertical):
         """Load the model of a run that has ended, once, so that the first answer comes sooner."""
         if self._loads_early and self._ended and self.conversation.status == "off":
             self._loads_early = False
-            self.run_worker(self._load_if_there_is_room(), exit_on_error=False, group="chat")
+            start_worker(self, self._load_if_there_is_room, group="chat")
 
     async def _load_if_there_is_room(self) -> None:
         from codex_tui.workers.room import has_room_for_chat
@@ -178,10 +179,10 @@ class ChatPane(ReportsWorkerErrors, Vertical):
             self._take_text()
             await ask()
 
-        self.run_worker(prepare_and_ask(), exit_on_error=False, group="chat")
+        start_worker(self, prepare_and_ask, group="chat")
 
     def action_choose_way(self) -> None:
-        self.run_worker(self.gap.choose_again(), exit_on_error=False, group="chat")
+        start_worker(self, self.gap.choose_again, group="chat")
 
     async def action_stop(self) -> None:
         if self._search.is_open or (self.text.needle and not self.query_one(Question).has_focus):

@@ -16,6 +16,7 @@ from codex_tui.runs.answer_wait import describe_wait, estimate_wait
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.kit.dialogs import Confirm, Options
 from codex_tui.ui.kit.drawing import MUTED, line
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import Trouble
 from codex_tui.workers.chat import Conversation
 from codex_tui.workers.room import ChatWay, choose_way
@@ -81,10 +82,10 @@ class ChatGap:
         if watched.ended:
             self.way = None
             if self.has_card or self._conversation.in_trainer:
-                self._pane.run_worker(self._end(), exit_on_error=False, group="gap")
+                start_worker(self._pane, self._end, group="gap")
         elif self.has_card and not self.state and self._run.is_trainer_alive():  # someone else has resumed it
             self._pane.notify("The run was resumed, so its model is no longer loaded here.", markup=False)
-            self._pane.run_worker(self.leave(), exit_on_error=False, group="gap")
+            start_worker(self._pane, self.leave, group="gap")
 
     async def prepare(self) -> bool:
         """Make it possible to ask. Returns False if the person has cancelled it, or if it failed.

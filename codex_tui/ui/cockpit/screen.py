@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -26,6 +27,7 @@ from codex_tui.ui.cockpit.loss_chart import LossChart
 from codex_tui.ui.cockpit.panes import PANES, Panes
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.tabs import TabStrip
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import CockpitClosed, RunChanged
 from codex_tui.ui.runs.run_keys import RunKeysScreen
 from training.contract.run_directory import RunDirectory
@@ -99,7 +101,7 @@ class CockpitScreen(RunKeysScreen):
         self.set_interval(bandwidth.pace.tick, self._tick)
         self._sample_gpu()
         if self.live and self.watched.state.last is None:
-            self.run_worker(self._show_last_loading(), exit_on_error=False)
+            start_worker(self, self._show_last_loading)
 
     async def _show_last_loading(self) -> None:
         from codex_tui.runs.loading_time import find_last_loading_time
@@ -146,7 +148,7 @@ class CockpitScreen(RunKeysScreen):
 
     def _sample_gpu(self) -> None:
         """Read the GPU in a worker, so that a driver that hangs does not block the screen."""
-        self.run_worker(self._panes.gpu.sample(self.live), group="gpu", exit_on_error=False)
+        start_worker(self, partial(self._panes.gpu.sample, self.live), group="gpu")
 
     def _show(self) -> None:
         watched = self.watched
@@ -197,7 +199,7 @@ class CockpitScreen(RunKeysScreen):
             elif otherwise:
                 otherwise()
 
-        self.run_worker(ask(), group="leave", exclusive=True, exit_on_error=False)
+        start_worker(self, ask, group="leave", exclusive=True)
 
     def on_resize(self) -> None:
         self._arrange()
@@ -254,7 +256,7 @@ class CockpitScreen(RunKeysScreen):
     def action_data(self) -> None:
         from codex_tui.ui.data.open import open_run
 
-        self.run_worker(open_run(self, self.run_directory), group="data", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(open_run, self, self.run_directory), group="data", exclusive=True)
 
     def action_zoom(self) -> None:
         self.toggle_class("zoomed")
@@ -291,4 +293,4 @@ class CockpitScreen(RunKeysScreen):
     def action_stop(self) -> None:
         from codex_tui.ui.runs.stop import ask_to_stop
 
-        self.run_worker(ask_to_stop(self, self.run_directory, self.watched), exit_on_error=False)
+        start_worker(self, partial(ask_to_stop, self, self.run_directory, self.watched))

@@ -21,6 +21,7 @@ from codex_tui.ui.compare.chart import RunsChart, ShownRun
 from codex_tui.ui.compare.table import ComparisonTable
 from codex_tui.ui.kit.hints import Hint, HintBar
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class ComparisonScreen(ReportsWorkerErrors, Screen[None]):
     def _read_files(self) -> None:
         if self._changed and not self._is_reading:
             self._is_reading = True
-            self.run_worker(self._read_changed(), exit_on_error=False)
+            start_worker(self, self._read_changed)
 
     async def _read_changed(self) -> None:
         """Read the files of the changed runs in a thread, since judgements and adapters are large."""

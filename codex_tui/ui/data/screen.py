@@ -29,6 +29,7 @@ from codex_tui.ui.kit.stoppable import HoldsWork, StoppableWork
 from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.lengths.screen import Changes, LengthsScreen
 from codex_tui.ui.messages import ReportsWorkerErrors
 
@@ -93,7 +94,7 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
         self.query_one(RowList).focus()
         self._arrange()
         self._show()
-        self.run_worker(self.view.start(), group="data", exit_on_error=False)
+        start_worker(self, self.view.start, group="data")
         self.set_interval(bandwidth.pace.tick, self._show_work)  # a measurement does not say when it goes on
 
     async def on_unmount(self) -> None:
@@ -190,7 +191,7 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
         self._changed()
 
     def on_tab_strip_picked(self, message: TabStrip.Picked) -> None:
-        self.run_worker(self.action_pane(message.pane), exit_on_error=False)
+        start_worker(self, lambda: self.action_pane(message.pane))
 
     async def action_pane(self, pane: str) -> None:
         self.row_pane.pane = pane
@@ -225,15 +226,14 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only the rows of a run can be measured."""
-        is_of_run = self.view.target.run is not None
-        return is_of_run or (action != "measure" and parameters not in (("worst",), ("xray",)))
+        return self.view.target.run is not None or (action != "measure" and parameters not in (("worst",), ("xray",)))
 
     def action_measure(self) -> None:
         xray = self.view.rows.xray
         if xray and xray.is_current:
             self.notify(f"Nothing is left to measure: {describe_measurement(xray)}.", markup=False)
         elif not self.work.tracker:
-            self.run_worker(self._measure(), group="measure", exclusive=True, exit_on_error=False)
+            start_worker(self, self._measure, group="measure", exclusive=True)
 
     async def _measure(self) -> None:
         from codex_tui.ui.data.measuring import measure
@@ -275,7 +275,7 @@ class DataScreen(ReportsWorkerErrors, HoldsWork):
             self.view.rows.current, self.view.ids = before.rows.current, before.ids
             await before.close()
             self._show()
-            self.run_worker(self.view.start(), group="data", exit_on_error=False)
+            start_worker(self, self.view.start, group="data")
 
     async def action_tokenise(self) -> None:
         if "tokenising" in self.view.works:

@@ -11,6 +11,7 @@ from textual.screen import Screen
 
 from codex_tui.ui.forecast.bar import ForecastBar
 from codex_tui.ui.forecast.in_thread import forecast_profile
+from codex_tui.ui.kit.worker import start_worker
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
@@ -42,9 +43,7 @@ class DraftForecast:
             self._bar.show_reason("No forecast: the profile has problems. Fix them first.")
             self._show()
         else:
-            # A coroutine function and no coroutine: a worker that never starts would leave the coroutine unawaited.
-            work = partial(self._make, resolved.profile)
-            self._screen.run_worker(work, group="forecast", exclusive=True, exit_on_error=False)  # type: ignore[arg-type]
+            start_worker(self._screen, partial(self._make, resolved.profile), group="forecast", exclusive=True)
 
     @property
     def _bar(self) -> ForecastBar:

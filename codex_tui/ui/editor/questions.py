@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
@@ -13,6 +14,7 @@ from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ProgressTracker
 from codex_tui.profiles.draft import Draft
 from codex_tui.ui.forecast.in_thread import forecast_profile
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import Trouble
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ async def ask_length(screen: Screen[Any], draft: Draft) -> Changes | None:
         return None
     work = ProgressTracker(Progress("loading the tokenizer"))
     lengths = LengthsScreen(target, TokenCount(work=work), "set it")
-    counting = screen.run_worker(_count_tokens(lengths, target, work), group="count", exit_on_error=False)
+    counting = start_worker(screen, partial(_count_tokens, lengths, target, work), group="count")
     try:
         return await screen.app.push_screen_wait(lengths)
     finally:

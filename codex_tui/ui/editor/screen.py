@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -37,6 +38,7 @@ from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.hints import ALWAYS, TYPING, HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
 
 if TYPE_CHECKING:
@@ -232,17 +234,17 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
     def reason_to_stay(self) -> str:
         return "The profile has unsaved changes. Save it (s) or leave it (Esc) first." if self.unsaved else ""
 
-    def _run(self, work: Coroutine[Any, Any, Any]) -> None:
-        self.run_worker(work, group="files", exclusive=True, exit_on_error=False)
+    def _run(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        start_worker(self, work, group="files", exclusive=True)
 
     def action_save(self) -> None:
         if self._accept_typed():
-            self._run(self.files.save())
+            self._run(self.files.save)
 
     def action_launch(self) -> None:
         """Saves the draft and opens the launch dialog with it."""
         if self._accept_typed():
-            self._run(self._launch())
+            self._run(self._launch)
 
     async def _launch(self) -> None:
         from codex_tui.ui.launch.dialog import LaunchDialog
@@ -251,16 +253,16 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self.app.push_screen(LaunchDialog(entry))
 
     def action_save_as(self) -> None:
-        self._run(self.files.save_as())
+        self._run(self.files.save_as)
 
     def action_duplicate(self) -> None:
-        self._run(self.files.duplicate())
+        self._run(self.files.duplicate)
 
     def action_leave(self, to: str = "") -> None:
-        self._run(self.files.leave(to))
+        self._run(partial(self.files.leave, to))
 
     def ask_and_quit(self) -> None:
-        self.run_worker(self.files.leave("quit"), group="quit", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(self.files.leave, "quit"), group="quit", exclusive=True)
 
     def on_screen_resume(self) -> None:
         self._check_for_changes()
@@ -271,10 +273,10 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         self.app.push_screen(CompareScreen(self.draft))
 
     def action_remedies(self) -> None:
-        self.run_worker(self._change(ask_remedy), group="remedies", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(self._change, ask_remedy), group="remedies", exclusive=True)
 
     def action_lengths(self) -> None:
-        self.run_worker(self._change(ask_length), group="lengths", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(self._change, ask_length), group="lengths", exclusive=True)
 
     async def _change(self, ask: Callable[[Screen[Any], Draft], Awaitable[Changes | None]]) -> None:
         """Sets the fields that `ask` returns."""
@@ -288,7 +290,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
             self.form.rows.pick(names.index(path))
 
     def action_find(self) -> None:
-        self.run_worker(self._find(), group="find", exclusive=True, exit_on_error=False)
+        start_worker(self, self._find, group="find", exclusive=True)
 
     async def _find(self) -> None:
         names = [field.schema.path for field in list_fields(self.draft)]

@@ -28,6 +28,7 @@ from codex_tui.ui.kit.hints import ALWAYS, Hint, HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import HoldsModels, ReportsWorkerErrors
 from training.contract.run_directory import RunDirectory
 
@@ -79,7 +80,7 @@ class ExportScreen(ReportsWorkerErrors, Screen[None]):
         self.call_after_refresh(self._show)
 
     def _reload(self) -> None:
-        self.run_worker(self._read(), group="read", exclusive=True, exit_on_error=False)
+        start_worker(self, self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
         self._exports = exports = await asyncio.to_thread(read_exports, self.run_directory)
@@ -158,7 +159,7 @@ class ExportScreen(ReportsWorkerErrors, Screen[None]):
 
     def _start(self, request: Request | None) -> None:
         if request:
-            self.run_worker(self._export(request), group="export", exclusive=True, exit_on_error=False)
+            start_worker(self, partial(self._export, request), group="export", exclusive=True)
 
     async def _export(self, request: Request) -> None:
         for screen in self.app.screen_stack:

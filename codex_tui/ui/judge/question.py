@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -21,6 +22,7 @@ from codex_tui.ui.kit.hints import ALWAYS, TYPING, Hint, HintBar
 from codex_tui.ui.kit.search_field import SearchField
 from codex_tui.ui.kit.text_search import SearchableText
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.judgement import JudgedQuestion, Judgement
 
@@ -81,7 +83,7 @@ class QuestionScreen(ReportsWorkerErrors, Screen[int]):
         """Show the question at the place. Its regular expressions are tried in a thread, because some take long."""
         self._draw()
         if self._judged.question.has_marks and self._place not in self._checks:
-            self.run_worker(self._check(self._place), group="check", exclusive=True, exit_on_error=False)
+            start_worker(self, partial(self._check, self._place), group="check", exclusive=True)
 
     async def _check(self, place: int) -> None:
         from training.dataset.marks import check_conditions

@@ -29,6 +29,7 @@ from codex_tui.ui.kit.tabs import TabStrip
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.work import draw_work
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.judgement import Judgement
 from training.contract.run_directory import RunDirectory
@@ -105,7 +106,7 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
         self.call_after_refresh(self._show)
 
     def _reload(self, name: str = "") -> None:
-        self.run_worker(self._read(name), group="read", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(self._read, name), group="read", exclusive=True)
 
     async def _read(self, name: str) -> None:
         """Read the files, and show the one with this name, or the newest."""
@@ -256,12 +257,12 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
     def _begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if not self.work.tracker:
             self._last_work = work
-            self.run_worker(work(), group="judge", exclusive=True, exit_on_error=False)
+            start_worker(self, work, group="judge", exclusive=True)
 
     def action_judge_model(self) -> None:
         if self._shelf and self.judgement and not self.work.tracker:
-            work = self._ask_to_send(self.judgement, self._shelf.paths[self._place])
-            self.run_worker(work, group="send", exclusive=True, exit_on_error=False)
+            work = partial(self._ask_to_send, self.judgement, self._shelf.paths[self._place])
+            start_worker(self, work, group="send", exclusive=True)
 
     async def _ask_to_send(self, judgement: Judgement, path: Path) -> None:
         if endpoint := await ask_to_send(self.app, judgement):

@@ -19,6 +19,7 @@ from codex_tui.ui.judge.work import Request
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.suggesting_input import SuggestingInput, Suggestions
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.judgement import BASE
 from training.contract.run_directory import RunDirectory
@@ -107,7 +108,7 @@ class JudgeDialog(ReportsWorkerErrors, ModalScreen[Request | None]):
         if not self._is_checking:
             self._is_checking = True
             self._show_status(line(("Checking …", MUTED)))
-            self.run_worker(self._check(), exit_on_error=False)
+            start_worker(self, self._check)
 
     async def _check(self) -> None:
         default = Request.make_default(self._run)

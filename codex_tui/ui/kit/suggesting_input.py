@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -15,6 +16,7 @@ from codex_tui.ui.kit.drawing import MUTED, line, to_strips
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.kit.scrolling import MARK, highlight
+from codex_tui.ui.kit.worker import start_worker
 
 MAX_ROWS = 6  # suggestions that are shown at one time
 
@@ -96,7 +98,7 @@ class SuggestingInput(LineInput):
         raise NotImplementedError
 
     def _suggest_for(self, text: str) -> None:
-        self.run_worker(self._suggest(text), group="suggest", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(self._suggest, text), group="suggest", exclusive=True)
 
     async def _suggest(self, text: str) -> None:
         names = await asyncio.to_thread(self.suggest, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
@@ -12,6 +13,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import Progress
 from codex_tui.base.text import clean
 from codex_tui.ui.forecast.in_thread import forecast_profile
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.launch.checks import LENGTH, Checks, RowsChecked
 from codex_tui.ui.launch.name_and_time import read_deadline
 
@@ -39,24 +41,24 @@ class CheckRunner:
 
     def start(self) -> None:
         if profile := self._entry.profile:
-            self._start_worker("forecast", self._forecast(profile))
+            self._start_worker("forecast", partial(self._forecast, profile))
             if profile.launch.shares_folder:
-                self._start_worker("model", self._find_model(profile))
+                self._start_worker("model", partial(self._find_model, profile))
             else:
                 self._change(model_checked=True)
-            self._start_worker("rows", self._check_rows(profile, None))
-            self._start_worker("queue", self._look_at_queue(profile))
+            self._start_worker("rows", partial(self._check_rows, profile, None))
+            self._start_worker("queue", partial(self._look_at_queue, profile))
             if profile.evaluation.book:
-                self._start_worker("book", self._check_book(profile))
+                self._start_worker("book", partial(self._check_book, profile))
 
     def check_dataset(self, dataset: str | None) -> None:
         """Check another dataset as soon as a person no longer types. None is the profile's."""
         if profile := self._entry.profile:
             self.counted = None
-            self._start_worker("rows", self._check_rows(profile, dataset, TYPING_SECONDS))
+            self._start_worker("rows", partial(self._check_rows, profile, dataset, TYPING_SECONDS))
 
     def check_deadline(self, text: str) -> None:
-        self._start_worker("until", self._check_deadline(text))
+        self._start_worker("until", partial(self._check_deadline, text))
 
     def change_profile(self, changes: Mapping[str, Any]) -> None:
         """Use other values for this run, about long rows."""
@@ -70,16 +72,16 @@ class CheckRunner:
     def _change_run(self, **values: object) -> None:
         self._change(**values)
         if profile := self._run_profile():
-            self._start_worker("forecast", self._forecast(profile))
-            self._start_worker("advice", self._advise())
+            self._start_worker("forecast", partial(self._forecast, profile))
+            self._start_worker("advice", self._advise)
 
     def apply_length(self) -> None:
         """Use the advised max_seq_length for this run, or, when it is used already, the profile's again."""
         if length := self.checks.advised_length:
             self.change_profile({} if self.checks.changes else {LENGTH: length})
 
-    def _start_worker(self, group: str, work: Coroutine[Any, Any, None]) -> None:
-        self._screen.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+    def _start_worker(self, group: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        start_worker(self._screen, work, group=group, exclusive=True)
 
     def _change(self, **values: object) -> None:
         self.checks = self.checks.change(**values)

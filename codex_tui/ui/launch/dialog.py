@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -19,6 +20,7 @@ from codex_tui.base.text import clean
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.suggesting_input import Suggestions
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.launch.check_runner import CheckRunner
 from codex_tui.ui.launch.checks import Checks, describe_checks
 from codex_tui.ui.launch.dataset_input import DatasetInput
@@ -93,7 +95,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#status").display = False
         self._show_checks()
-        self.run_worker(self._propose_name(), group="name", exit_on_error=False)
+        start_worker(self, self._propose_name, group="name")
         self._runner.start()
 
     def on_resize(self) -> None:
@@ -162,7 +164,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         """Starts the run. With `wait`, it is queued if other runs have the card."""
         if not self._busy:
             self._busy = True
-            self.run_worker(self._launch(wait), exit_on_error=False)
+            start_worker(self, partial(self._launch, wait))
 
     async def _launch(self, wait: bool) -> None:
         fields = self.query_one(NameAndTime)

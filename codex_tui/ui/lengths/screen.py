@@ -21,6 +21,7 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.heading import Heading
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.lengths.chart import ChartContent, LengthChart
 from codex_tui.ui.lengths.length_list import LengthList
 from codex_tui.ui.lengths.text import (
@@ -145,7 +146,7 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
 
     def _compare(self) -> None:
         if self._count.rows and self._count.rows.lengths.tokens:
-            self.run_worker(self._compare_all(self._count.rows), group="compare", exclusive=True, exit_on_error=False)
+            start_worker(self, partial(self._compare_all, self._count.rows), group="compare", exclusive=True)
 
     async def _compare_all(self, rows: CountedRows) -> None:
         from codex_tui.data.length_options import compare_lengths
@@ -268,7 +269,7 @@ class LengthsScreen(ReportsWorkerErrors, Screen["Changes | None"]):
 
     def action_ask_length(self) -> None:
         if self.choice:
-            self.run_worker(self._ask_length(), group="ask", exclusive=True, exit_on_error=False)
+            start_worker(self, self._ask_length, group="ask", exclusive=True)
 
     async def _ask_length(self) -> None:
         from codex_tui.profiles.fields import explain_invalid_input

@@ -19,6 +19,7 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.kit.text_view import TextView
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors, Trouble
 
 if TYPE_CHECKING:  # pydantic is imported after the first paint
@@ -86,7 +87,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         self.forecasts_ready = False
         if self.is_attached:
             self._show(select)
-            self.run_worker(self._forecast_all(), group="forecast", exclusive=True, exit_on_error=False)
+            start_worker(self, self._forecast_all, group="forecast", exclusive=True)
 
     def on_screen_resume(self) -> None:
         if self._outdated:  # the editor has started a run, and did not return here by itself
@@ -184,8 +185,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
         def reload(_: object) -> None:  # the user may have edited the profile there
             self.call_later(self.action_reload, entry.name)
 
-        work = open_profile(self, entry.path, names, reload)
-        self.run_worker(work, group="data", exclusive=True, exit_on_error=False)
+        start_worker(self, partial(open_profile, self, entry.path, names, reload), group="data", exclusive=True)
 
     async def action_edit_outside(self) -> None:
         entry = self.picked
@@ -215,7 +215,7 @@ class ProfilesScreen(ReportsWorkerErrors, Screen[None]):
 
     def action_duplicate(self) -> None:
         if entry := self.picked:
-            self.run_worker(self._duplicate(entry.path), group="files", exclusive=True, exit_on_error=False)
+            start_worker(self, partial(self._duplicate, entry.path), group="files", exclusive=True)
 
     async def _duplicate(self, path: Path) -> None:
         from codex_tui.ui.editor.draft_files import ask_to_duplicate

@@ -19,6 +19,7 @@ from codex_tui.ui.kit.chart import Raster, Scale
 from codex_tui.ui.kit.drawing import MUTED, line, to_strips
 from codex_tui.ui.kit.painted import Painted
 from codex_tui.ui.kit.scrolling import pad
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors
 from codex_tui.ui.runs.status import format_status
 
@@ -99,7 +100,7 @@ class Preview(ReportsWorkerErrors, Painted):
             self._timer = self.set_timer(READ_DELAY, partial(self._read, run))
 
     def _read(self, run: RunSummary) -> None:
-        self.run_worker(self._fill(run), exclusive=True, exit_on_error=False)
+        start_worker(self, partial(self._fill, run), exclusive=True)
 
     async def _fill(self, run: RunSummary) -> None:
         details = await asyncio.to_thread(read_details, run)

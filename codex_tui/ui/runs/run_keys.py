@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from codex_tui.base.text import clean
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import ReportsWorkerErrors
 from training.contract.run_directory import RunDirectory
 
@@ -81,4 +82,4 @@ class RunKeysScreen(ReportsWorkerErrors, Screen[None]):
             await change
             self.show_changes()
 
-        self.run_worker(work(), exit_on_error=False)
+        start_worker(self, work)

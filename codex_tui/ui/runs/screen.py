@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -19,6 +20,7 @@ from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import TYPING, HintBar
 from codex_tui.ui.kit.line_input import LineInput
 from codex_tui.ui.kit.title_bar import TitleBar
+from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import OpenRun, Trouble
 from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
 from codex_tui.ui.runs.hints import FILTER_HINTS, choose_hints
@@ -106,7 +108,7 @@ class RunsScreen(RunKeysScreen):
             self._outdated = True
             return
         self._loading, self._outdated = True, False
-        self.run_worker(self._load(), group="load", exit_on_error=False)
+        start_worker(self, self._load, group="load")
 
     async def _load(self) -> None:
         """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
@@ -266,7 +268,7 @@ class RunsScreen(RunKeysScreen):
 
     def action_queue(self, to: Literal["up", "down", "remove"]) -> None:
         if (run := self._picked_run) and run.position:
-            self.run_worker(self._queue(RunDirectory(run.path), to), group="queue", exit_on_error=False)
+            start_worker(self, partial(self._queue, RunDirectory(run.path), to), group="queue")
         elif run:
             self.notify(f"{clean(run.name)} is not queued.", markup=False)
 
@@ -278,7 +280,7 @@ class RunsScreen(RunKeysScreen):
 
     def action_change(self, kind: str) -> None:
         if run := self._picked_run:
-            self.run_worker(self._change(kind, run), group="change", exclusive=True, exit_on_error=False)
+            start_worker(self, partial(self._change, kind, run), group="change", exclusive=True)
 
     async def _change(self, kind: str, run: RunSummary) -> None:
         from codex_tui.ui.runs import change
