@@ -15,8 +15,8 @@ from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import clean
 from codex_tui.data import sources
 from codex_tui.engines.engine import Start
+from codex_tui.engines.refresh import refresh
 from codex_tui.engines.registry import find_engine, get_engine
-from codex_tui.engines.watch import refresh
 from codex_tui.environment import build
 from codex_tui.environment.trackers import require_trackers
 from codex_tui.launch_plan import LaunchPlan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from codex_tui.base.errors import BadInput
+from codex_tui.engines.refresh import refresh
 from codex_tui.engines.registry import find_engine
-from codex_tui.engines.watch import refresh
 from codex_tui.runs.follower import snapshot
 from training.contract.control import Request
 from training.contract.run_directory import RunDirectory

@@ -67,12 +67,18 @@ def _list_remotes() -> list[str]:
     return list(read_remotes())
 
 
+def _list_places() -> list[str]:
+    from codex_tui.profiles.overrides import PLACES
+
+    return [*PLACES, *_list_remotes()]
+
+
 _VALUES: dict[str, Callable[[], list[str]]] = {
     "PROFILE": _list_profiles,
     "P": _list_profiles,
     "RUN": _list_runs,
     "REMOTE": _list_remotes,
-    "PLACE": lambda: ["local", "slurm", *_list_remotes()],
+    "PLACE": _list_places,
     "FIELD": lambda: [*_list_fields(), *(field.rpartition(".")[2] for field in _list_fields())],
     "TABLE.FIELD=VALUE": lambda: [f"{field}=" for field in _list_fields() if "." in field],
     "KEY": _list_settings,

@@ -19,7 +19,7 @@ def fetch_results(run: RunDirectory) -> None:
         return
     from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
-    from codex_tui.engines.watch import bring_rest
+    from codex_tui.engines.refresh import bring_rest
     from codex_tui.runs.engine_reason import name_place_of_run
 
     with _print_fetch(run) as report:

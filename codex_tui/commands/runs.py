@@ -36,7 +36,7 @@ def run_runs(args: argparse.Namespace) -> int:
         from codex_tui.base.progress import Progress
         from codex_tui.base.text import pluralize
         from codex_tui.commands.progress import print_progress
-        from codex_tui.engines.watch import refresh_all
+        from codex_tui.engines.refresh import refresh_all
 
         with print_progress() as report:
             report(Progress(f"asking for {pluralize(len(elsewhere), 'run')} elsewhere"))

@@ -49,8 +49,8 @@ def _add_yes(parser: argparse.ArgumentParser) -> None:
 def run_rm(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean, format_size, pluralize
     from codex_tui.commands.results import printing_fetch
+    from codex_tui.engines.refresh import refresh
     from codex_tui.engines.registry import find_engine
-    from codex_tui.engines.watch import refresh
     from codex_tui.runs.changes import delete_run, refuse_if_live
     from codex_tui.runs.library import find_exact_run
     from codex_tui.runs.summary import measure_folder
@@ -96,7 +96,7 @@ def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) ->
 def run_rename(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.results import printing_fetch
-    from codex_tui.engines.watch import refresh
+    from codex_tui.engines.refresh import refresh
     from codex_tui.runs.changes import rename_run
     from codex_tui.runs.library import find_exact_run
 
@@ -128,7 +128,7 @@ def run_clean(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean, format_size
     from codex_tui.commands.progress import print_progress
     from codex_tui.commands.results import printing_fetch
-    from codex_tui.engines.watch import refresh
+    from codex_tui.engines.refresh import refresh
     from codex_tui.runs.changes import refuse_if_live
     from codex_tui.runs.cleanup import delete_unneeded, find_unneeded
     from codex_tui.runs.library import find_exact_run, list_run_directories

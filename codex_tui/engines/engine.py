@@ -1,6 +1,6 @@
 """What an engine does: it starts a run, says whether it runs, passes requests on, and brings its files here.
 
-`registry.py` beside this file knows all engines. The launcher and `watch.py` are the only ones that call them; viewers
+`registry.py` beside this file knows all engines. The launcher, the commands and `refresh.py` call them; viewers
 read RUN/engine.json.
 """
 

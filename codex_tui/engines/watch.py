@@ -1,15 +1,14 @@
-"""Asks engines where their runs are, and writes it into RUN/engine.json, which is all that viewers read."""
+"""Keeps the engine.json of unfinished runs up to date in threads, and brings the files of runs elsewhere."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-import msgspec
-
 from codex_tui.base.errors import CodexError
+from codex_tui.engines.refresh import MAX_LOOKS, refresh_quietly
 from codex_tui.engines.registry import find_engine
 from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
@@ -18,61 +17,6 @@ SHOWN_SECONDS, OTHER_SECONDS = 5.0, 30.0
 """The time between two looks at a run that a screen shows, and at one that only is in a list."""
 SELDOM_SECONDS = 30.0  # the longest time between two looks at a run that a screen shows
 TICK_SECONDS = 1.0
-PATIENCE_SECONDS = 15.0  # with a machine that has files of an ended run: a link that comes back may fail once more
-WRITE_SECONDS = 20.0
-"""An unchanged answer is written again after this time only, which spares the disk."""
-MAX_LOOKS = 8  # at the same time; each is a process or a connection
-
-
-def refresh(run: RunDirectory) -> EngineRecord | None:
-    """Ask the engine of `run` once, and bring its new files here. Takes seconds. Returns None for a local run."""
-    before = run.read_engine()
-    if before is None or not before.has_more:
-        return before
-    engine = find_engine(run)
-    engine.fetch(run)
-    after = engine.look(run)
-    unchanged = msgspec.structs.replace(after, seen=before.seen) == before
-    if unchanged and after.seen < before.seen + WRITE_SECONDS:
-        return before
-    current = run.read_engine()
-    if current != before:  # another program has written meanwhile, and may know more: a new job, or a park
-        return current
-    with suppress(OSError):  # a full disk: the answer counts nevertheless
-        run.write_engine(after)
-    return after
-
-
-def bring_rest(run: RunDirectory) -> EngineRecord | None:
-    """If `run` is a mirror that has ended, wait until all of its files are here, or its machine does not answer for a
-    while."""
-    from codex_tui.runs.follower import snapshot  # the app watches its runs before it needs this
-
-    answered = time.monotonic()
-    while (record := refresh(run)) and record.has_more and snapshot(run).ended:
-        if record.status != "unreachable":
-            answered = time.monotonic()
-        elif time.monotonic() - answered > PATIENCE_SECONDS:
-            break
-        time.sleep(TICK_SECONDS / 5)
-    return record
-
-
-def refresh_all(runs: Sequence[RunDirectory], seconds: float) -> None:
-    """Refresh all `runs` at the same time, and return after `seconds` at the latest. The others stay as they are."""
-    deadline = time.monotonic() + seconds
-    waiting = list(runs)
-
-    def work() -> None:
-        with suppress(IndexError):
-            while time.monotonic() < deadline:
-                _refresh_quietly(waiting.pop())
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in runs[:MAX_LOOKS]]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager
@@ -117,13 +61,13 @@ class EngineWatch:
         for run in self._list_shown():
             if (record := run.read_engine()) and record.has_more:
                 if now >= self._next.get(run.name, 0.0):
-                    self._begin(f"look {run.name}", run, _refresh_quietly, now + choose_pause(record))
+                    self._begin(f"look {run.name}", run, refresh_quietly, now + choose_pause(record))
                 if record.status != "unreachable":  # the looks ask whether it answers again, which is often enough
                     self._begin(f"follow {run.name}", run, self._follow, None)
         if now >= self._next_list and not self._stopped.is_set():
             self._next_list = now + OTHER_SECONDS
             for run in self._list_others():
-                self._begin(f"look {run.name}", run, _refresh_quietly, now + OTHER_SECONDS)
+                self._begin(f"look {run.name}", run, refresh_quietly, now + OTHER_SECONDS)
 
     def _loop(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
@@ -165,8 +109,3 @@ def choose_pause(record: EngineRecord) -> float:
     if record.status != "unreachable":
         return SHOWN_SECONDS
     return min(SELDOM_SECONDS, max(SHOWN_SECONDS, (time.time() - record.since) / 10))
-
-
-def _refresh_quietly(run: RunDirectory) -> None:
-    with suppress(CodexError, OSError):
-        refresh(run)

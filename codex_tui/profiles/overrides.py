@@ -28,9 +28,13 @@ def parse_overrides(options: list[str]) -> dict[str, Any]:
     return values
 
 
+PLACES = ("local", "slurm")
+"""The engines that `--on` names. Any other name is that of a remote, which the engine ssh needs."""
+
+
 def parse_place(name: str) -> dict[str, Any]:
     """Return the values for which `--on PLACE` is short: "local", "slurm", or the name of a remote. Raises BadInput."""
-    if name in ("local", "slurm"):
+    if name in PLACES:
         return {"launch.engine": name}
     try:
         return {"launch.engine": "ssh", "launch.ssh.remote": validate_field("launch.ssh.remote", name)}

@@ -19,8 +19,8 @@ from support.slurm_cluster import SlurmCluster
 from codex_tui import launcher, stopping
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.engines.refresh import refresh
 from codex_tui.engines.slurm import programs
-from codex_tui.engines.watch import refresh
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs.changes import delete_run, rename_run
 from codex_tui.runs.follower import snapshot

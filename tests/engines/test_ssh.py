@@ -27,11 +27,11 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import Progress
 from codex_tui.cli import main
+from codex_tui.engines.refresh import refresh
 from codex_tui.engines.ssh import engine, sending, watching
 from codex_tui.engines.ssh.app import RemoteApp
 from codex_tui.engines.ssh.connection import RemoteFailed
 from codex_tui.engines.ssh.remotes import Remote, add_remote, remove_remote
-from codex_tui.engines.watch import refresh
 from codex_tui.launch_plan import LaunchPlan, make_plan
 from codex_tui.runs import fetching
 from codex_tui.runs.changes import rename_run

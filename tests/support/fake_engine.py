@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from codex_tui.engines.engine import Start
 from codex_tui.runs.resume_point import ResumePoint
+from support.fake_runs import make_run
+from training.contract import events as ev
 from training.contract.control import Request
-from training.contract.engine import EngineRecord
+from training.contract.engine import EngineRecord, EngineStatus
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -64,3 +67,18 @@ def use_fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codex_tui.engines.slurm.engine.SlurmEngine", FakeEngine)
     FakeEngine.asked.clear()
     FakeEngine.answers.clear()
+
+
+def send(name: str, *, status: EngineStatus = "running") -> RunDirectory:
+    """A run that box trains."""
+    run = make_run(name, ev.Started(attempt=1, pid=7))
+    run.write_engine(EngineRecord("ssh", host="box", status=status, submitted=1.0, seen=1.0, since=1.0))
+    return run
+
+
+def answer(run: RunDirectory, **changes: object) -> EngineRecord:
+    """Let the engine answer with these changes of what is known."""
+    record = run.read_engine()
+    assert record
+    FakeEngine.answers[run.name] = msgspec.structs.replace(record, **changes)
+    return FakeEngine.answers[run.name]

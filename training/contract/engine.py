@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -54,6 +54,11 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     def has_more(self) -> bool:
         """Whether its engine has more to say about the run. An ended run counts until the engine has let it go."""
         return self.status != "gone" and self.engine != "local"
+
+    def change_status(self, status: EngineStatus, now: float, **changes: Any) -> EngineRecord:
+        """Return a copy with `changes` in the state `status`, which began `now`, unless the record is in it already."""
+        since = self.since if self.status == status else now
+        return msgspec.structs.replace(self, status=status, since=since, **changes)
 
 
 class _Home(msgspec.Struct):

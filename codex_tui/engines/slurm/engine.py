@@ -15,7 +15,7 @@ from codex_tui.engines.engine import SharedFolder, Start
 from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.keeper import write_heading
 from codex_tui.engines.slurm.job_state import JobState, is_of_folder, read_job_state
-from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
+from codex_tui.engines.slurm.programs import NoAnswer, Refused, run_program
 from codex_tui.engines.slurm.submission import SUBMIT_SECONDS, submit
 from codex_tui.runs.outcome import find_resume_step
 from training.contract import events as ev
@@ -46,7 +46,7 @@ class SlurmEngine(SharedFolder):
         with hand_over(run, record):
             try:
                 job = submit(run, start.profile, start.interpreter, settings.load().slurm_setup)
-            except Unreachable as error:
+            except NoAnswer as error:
                 if not error.may_have_arrived:
                     raise _explain_silence(error) from None
                 # The next looks find the job by its name, also if Slurm takes it only now.
@@ -60,16 +60,12 @@ class SlurmEngine(SharedFolder):
         assert record
         try:
             state, job = _read_state(run, record)
-        except (Unreachable, Refused) as error:
-            since = record.since if record.status == "unreachable" else now
-            return msgspec.structs.replace(record, status="unreachable", reason=str(error), since=since)
-        if state.status == "gone" == record.status:
+        except (NoAnswer, Refused) as error:
+            return record.change_status("unreachable", now, reason=str(error))
+        if state.status == record.status == "gone":
             state = state._replace(reason=record.reason)  # Slurm forgets why, a few minutes after the end
-        since = record.since if record.status == state.status else now
         host = state.nodes or (record.host if state.status == "gone" else "")
-        return msgspec.structs.replace(
-            record, job=job, host=host, status=state.status, reason=state.reason, seen=now, since=since
-        )
+        return record.change_status(state.status, now, job=job, host=host, reason=state.reason, seen=now)
 
     def ask(self, run: RunDirectory, request: Request) -> None:
         state, job = self._look_closely(run, wait=request.word == "resume")
@@ -104,7 +100,7 @@ class SlurmEngine(SharedFolder):
             while wait and state.is_ending and time.monotonic() < deadline:
                 time.sleep(0.5)
                 state, job = _read_state(run, record)
-        except (Unreachable, Refused) as error:
+        except (NoAnswer, Refused) as error:
             raise _explain_silence(error) from None
         return state, job
 
@@ -130,12 +126,12 @@ class SlurmEngine(SharedFolder):
 
 
 def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]:
-    """Read the state of the job, and its id. Raises Unreachable and Refused."""
+    """Read the state of the job, and its id. Raises NoAnswer and Refused."""
     if record.job:
         return read_job_state(record.job, run.path), record.job
     # The program that submitted it was killed, or did not hear Slurm's answer. Its name is that of the run, and another
     # folder of runs may have a run of this name.
-    answer = ask("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i|%Z")
+    answer = run_program("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i|%Z")
     listed = (line.partition("|") for line in answer.splitlines())
     if jobs := [job for job, _, place in listed if is_of_folder(place, run.path)]:
         job = max(jobs, key=int)
@@ -146,10 +142,10 @@ def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]
 
 def _run_command(*command: str) -> None:
     try:
-        ask(*command)
+        run_program(*command)
     except Refused as error:
         raise CodexError(f"Slurm refuses it: {clean(str(error)).rstrip('.')}.", "See its job with: squeue") from None
-    except Unreachable as error:
+    except NoAnswer as error:
         raise _explain_silence(error) from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from codex_tui.base.text import format_moment
-from codex_tui.engines.slurm.programs import Refused, ask
+from codex_tui.engines.slurm.programs import Refused, run_program
 from training.contract.engine import HELD_BY_HAND, EngineStatus
 
 FORMAT = "%T|%r|%N|%S|%Q|%j|%Z"
@@ -64,11 +64,11 @@ class JobState(NamedTuple):
 
 
 def read_job_state(job: str, folder: Path) -> JobState:
-    """Ask Slurm for the state of the job with the id `job`, of the run in `folder`. Raises Unreachable and Refused."""
+    """Ask Slurm for the state of the job with the id `job`, of the run in `folder`. Raises NoAnswer and Refused."""
     if not job.isdecimal():  # of a run that somebody else made: it could be an option
         return _make_forgotten_state(job)
     try:
-        answer = ask("squeue", "--noheader", "--states=all", f"--jobs={job}", f"--format={FORMAT}")
+        answer = run_program("squeue", "--noheader", "--states=all", f"--jobs={job}", f"--format={FORMAT}")
     except Refused as error:
         if "Invalid job id" in str(error):
             return _make_forgotten_state(job)

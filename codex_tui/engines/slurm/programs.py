@@ -13,7 +13,7 @@ _NO_CONFIGURATION = "configuration source"  # after several lines about DNS
 _NO_ANSWER = ("timed out", "communication", "Zero Bytes")  # the request may have arrived
 
 
-class Unreachable(Exception):
+class NoAnswer(Exception):
     """Slurm did not answer. The text says why in a few words. `may_have_arrived`: Slurm may do what it was asked."""
 
     def __init__(self, reason: str, *, may_have_arrived: bool = False) -> None:
@@ -25,10 +25,10 @@ class Refused(Exception):
     """Slurm answered that it does not do that. The text is its own, on one line."""
 
 
-def ask(
+def run_program(
     *command: str, seconds: float | None = None, text: str | None = None, environ: Mapping[str, str] | None = None
 ) -> str:
-    """Run a program of Slurm, and return what it prints. `text` is its input. Raises Unreachable and Refused."""
+    """Run a program of Slurm, and return what it prints. `text` is its input. Raises NoAnswer and Refused."""
     seconds = seconds or SECONDS
     try:
         done = subprocess.run(
@@ -42,21 +42,21 @@ def ask(
             env=environ,
         )
     except FileNotFoundError:
-        raise Unreachable(f"there is no program {command[0]} on this machine") from None
+        raise NoAnswer(f"there is no program {command[0]} on this machine") from None
     except OSError as error:
-        raise Unreachable(f"{command[0]} can't be started: {error.strerror}") from None
+        raise NoAnswer(f"{command[0]} can't be started: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         reason = f"its controller did not answer within {seconds:g} seconds"
-        raise Unreachable(reason, may_have_arrived=True) from None
+        raise NoAnswer(reason, may_have_arrived=True) from None
     if done.returncode == 0:
         return done.stdout
     problem = _tidy(done.stderr) or _tidy(done.stdout) or f"{command[0]} ended with exit code {done.returncode}"
     if _NO_CONFIGURATION in problem:
-        raise Unreachable("this machine knows no cluster, because it has no slurm.conf")
+        raise NoAnswer("this machine knows no cluster, because it has no slurm.conf")
     if any(word in problem for word in _NOT_ASKED):
-        raise Unreachable(problem)
+        raise NoAnswer(problem)
     if any(word in problem for word in _NO_ANSWER):
-        raise Unreachable(problem, may_have_arrived=True)
+        raise NoAnswer(problem, may_have_arrived=True)
     raise Refused(problem)
 
 

@@ -11,7 +11,7 @@ from codex_tui.base.errors import BadInput
 from codex_tui.base.text import clean
 from codex_tui.engines.handover import MayHaveBegun
 from codex_tui.engines.keeper import make_keeper_command, make_keeper_environ
-from codex_tui.engines.slurm.programs import Refused, ask
+from codex_tui.engines.slurm.programs import Refused, run_program
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.contract.slurm import JOB_VARIABLE
@@ -23,11 +23,11 @@ _OF_THE_CLUSTER = ("SLURM_CONF", "SLURM_CLUSTERS")
 def submit(run: RunDirectory, profile: Profile, python: Path, setup: Sequence[str]) -> str:
     """Submit a job that keeps `run` with the interpreter `python`. Returns its id.
 
-    Raises BadInput if Slurm refuses the job, Unreachable if it does not answer, and MayHaveBegun if its answer can't be
+    Raises BadInput if Slurm refuses the job, NoAnswer if it does not answer, and MayHaveBegun if its answer can't be
     understood.
     """
     try:
-        answer = ask(
+        answer = run_program(
             *("sbatch", "--parsable", *make_options(run, profile)),
             seconds=SUBMIT_SECONDS,
             text=make_script(run, python, setup),

@@ -92,14 +92,8 @@ class SshEngine:
             self.fetch(run)
         if not (note := find_note(run)):  # another process watches the run, and writes what it sees
             return before
-        return msgspec.structs.replace(
-            before,
-            status=note.status,
-            reason=note.reason,
-            folder=note.folder or before.folder,
-            seen=max(before.seen, note.answered),
-            since=before.since if note.status == before.status else time.time(),
-        )
+        folder, seen = note.folder or before.folder, max(before.seen, note.answered)
+        return before.change_status(note.status, time.time(), reason=note.reason, folder=folder, seen=seen)
 
     def ask(self, run: RunDirectory, request: Request) -> None:
         command, *options = COMMANDS[request.word]

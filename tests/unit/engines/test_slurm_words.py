@@ -12,7 +12,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.engine import Start
 from codex_tui.engines.slurm.engine import SlurmEngine
 from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
-from codex_tui.engines.slurm.programs import Refused, Unreachable, ask
+from codex_tui.engines.slurm.programs import NoAnswer, Refused, run_program
 from codex_tui.engines.slurm.submission import make_options, make_script
 from training.contract.engine import HELD_BY_HAND, EngineRecord
 from training.contract.run_directory import RunDirectory
@@ -103,22 +103,22 @@ def test_an_error_is_one_line_and_no_answer_is_no_refusal(tmp_path: Path, monkey
     lines = "sbatch: error: invalid partition specified: nope\nsbatch: error: Batch job submission failed"
     write_program(tmp_path, monkeypatch, "sbatch", f"echo '{lines}' >&2; exit 1")
     with pytest.raises(Refused, match=r"^invalid partition specified: nope; Batch job submission failed$"):
-        ask("sbatch")
+        run_program("sbatch")
     down = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
     write_program(tmp_path, monkeypatch, "squeue", f"echo '{down}' >&2; exit 1")
-    with pytest.raises(Unreachable, match=r"^Unable to contact slurm controller"):
-        ask("squeue")
+    with pytest.raises(NoAnswer, match=r"^Unable to contact slurm controller"):
+        run_program("squeue")
     unknown = (
         "squeue: error: fetch_config: DNS SRV lookup failed\nsqueue: fatal: Could not establish a configuration source"
     )
     write_program(tmp_path, monkeypatch, "squeue", f"echo '{unknown}' >&2; exit 1")
-    with pytest.raises(Unreachable, match=r"^this machine knows no cluster, because it has no slurm\.conf$"):
-        ask("squeue")
+    with pytest.raises(NoAnswer, match=r"^this machine knows no cluster, because it has no slurm\.conf$"):
+        run_program("squeue")
     write_program(tmp_path, monkeypatch, "squeue", "exec sleep 60")
-    with pytest.raises(Unreachable, match=r"did not answer within 0\.1 seconds"):
-        ask("squeue", seconds=0.1)
-    with pytest.raises(Unreachable, match="there is no program scontrol-of-nobody on this machine"):
-        ask("scontrol-of-nobody")
+    with pytest.raises(NoAnswer, match=r"did not answer within 0\.1 seconds"):
+        run_program("squeue", seconds=0.1)
+    with pytest.raises(NoAnswer, match="there is no program scontrol-of-nobody on this machine"):
+        run_program("scontrol-of-nobody")
 
 
 def test_without_slurm_a_run_is_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,34 +1,19 @@
-"""The engines of unfinished runs are asked, in threads, and RUN/engine.json has what they answer."""
+"""The engines of unfinished runs are asked in threads, those of shown runs more often."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 import msgspec
 import pytest
-from support.fake_engine import FakeEngine, use_fake_engine
-from support.fake_runs import make_run
+from support.fake_engine import FakeEngine, answer, send, use_fake_engine
 from support.pilot import screen_text
 from support.pilot import until as until_shown
 
-from codex_tui.cli import main
-from codex_tui.engines import watch
-from codex_tui.engines.watch import (
-    OTHER_SECONDS,
-    SELDOM_SECONDS,
-    SHOWN_SECONDS,
-    EngineWatch,
-    choose_pause,
-    refresh,
-    refresh_all,
-)
-from codex_tui.runs.library import list_engine_runs
+from codex_tui.engines.watch import OTHER_SECONDS, SELDOM_SECONDS, SHOWN_SECONDS, EngineWatch, choose_pause
 from codex_tui.ui.app import CodexApp
-from training.contract import events as ev
-from training.contract.engine import EngineRecord, EngineStatus
-from training.contract.run_directory import RunDirectory
+from training.contract.engine import EngineRecord
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 
@@ -38,95 +23,11 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     use_fake_engine(monkeypatch)
 
 
-def send(name: str, *, status: EngineStatus = "running") -> RunDirectory:
-    """A run that box trains."""
-    run = make_run(name, ev.Started(attempt=1, pid=7))
-    run.write_engine(EngineRecord("ssh", host="box", status=status, submitted=1.0, seen=1.0, since=1.0))
-    return run
-
-
-def answer(run: RunDirectory, **changes: object) -> EngineRecord:
-    """Let the engine answer with these changes of what is known."""
-    record = run.read_engine()
-    assert record
-    FakeEngine.answers[run.name] = msgspec.structs.replace(record, **changes)
-    return FakeEngine.answers[run.name]
-
-
 def until(reached: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)
-
-
-def test_a_changed_answer_is_written_at_once_and_the_same_one_seldom() -> None:
-    run = send("changing", status="waiting")
-    running = answer(run, status="running", seen=2.0)
-    assert refresh(run) == running == run.read_engine()
-    answer(run, seen=3.0)
-    assert refresh(run) == running == run.read_engine()
-    later = answer(run, seen=2.0 + watch.WRITE_SECONDS)
-    assert refresh(run) == later == run.read_engine()
-
-
-def test_an_answer_about_an_earlier_job_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = send("again")
-    again = EngineRecord("ssh", host="box", submitted=2.0, attempt=2)
-
-    def look(self: FakeEngine, run: RunDirectory) -> EngineRecord:
-        before = run.read_engine()
-        assert before
-        run.write_engine(again)  # by another program that resumes it
-        return msgspec.structs.replace(before, status="gone")
-
-    monkeypatch.setattr(FakeEngine, "look", look)
-    assert refresh(run) == again == run.read_engine()
-
-
-def test_an_answer_never_replaces_what_another_program_wrote_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = send("submitting")
-    before = run.read_engine()
-    assert before
-    with_job = msgspec.structs.replace(before, job="7")
-
-    def look(self: FakeEngine, run: RunDirectory) -> EngineRecord:
-        run.write_engine(with_job)  # by the program that submits it, which has its job now
-        return msgspec.structs.replace(before, status="waiting")
-
-    monkeypatch.setattr(FakeEngine, "look", look)
-    assert refresh(run) == with_job == run.read_engine()
-
-
-def test_only_runs_that_an_engine_has_are_asked_for() -> None:
-    make_run("local")
-    send("gone", status="gone")
-    damaged = send("damaged")
-    damaged.engine.write_text("{")
-    running, silent = send("running"), send("silent", status="unreachable")
-    ended = send("ended")
-    answer(ended, status="gone")
-    assert {run.name for run in list_engine_runs()} == {"running", "silent", "ended"}
-    refresh_all([running, silent, ended], 60)
-    assert {run.name for run in list_engine_runs()} == {"running", "silent"}
-    assert damaged.engine.read_text() == "{"
-
-
-def test_an_engine_that_does_not_answer_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    silent, quick = send("silent"), send("quick")
-    answer(quick, status="gone")
-    release = threading.Event()
-
-    def fetch(self: FakeEngine, run: RunDirectory) -> bool:
-        return run.name == "silent" and release.wait(60)
-
-    monkeypatch.setattr(FakeEngine, "fetch", fetch)
-    began = time.monotonic()
-    refresh_all([silent, quick], 1.0)
-    assert time.monotonic() - began < 30
-    record = quick.read_engine()
-    assert record and record.status == "gone"
-    release.set()
 
 
 def test_shown_runs_are_looked_at_often_and_followed_and_others_seldom() -> None:
@@ -186,13 +87,6 @@ def test_the_watch_survives_a_look_that_ends_while_it_counts_them() -> None:
     watched._busy |= {Ending("follow"), "look another"}
     watched.tick(0.0)
     assert "counted" in watched._next
-
-
-def test_the_list_of_runs_asks_first(capsys: pytest.CaptureFixture[str]) -> None:
-    run = send("cancelled")
-    answer(run, status="gone", reason="somebody cancelled it", seen=time.time())
-    assert main(["runs", "--json"]) == 0
-    assert '"state": "lost"' in capsys.readouterr().out
 
 
 async def test_the_app_asks_too() -> None:
