@@ -68,7 +68,7 @@ class SlurmEngine(SharedFolder):
         return record.change_status(state.status, now, job=job, host=host, reason=state.reason, seen=now)
 
     def ask(self, run: RunDirectory, request: Request) -> None:
-        state, job = self._look_closely(run, wait=request.word == "resume")
+        state, job = self._require_state(run, wait=request.word == "resume")
         if state.status != "waiting":
             run.write_request(request)
             return
@@ -79,20 +79,23 @@ class SlurmEngine(SharedFolder):
             run.write_engine(self.look(run))
         elif request.word == "park":
             _run_command("scontrol", "uhold", job)
-            self._record(run, request, ev.Held(state="parked", reason=request.reason, ends=request.ends or ev.BY_HAND))
+            self._write_event(
+                run, request, ev.Held(state="parked", reason=request.reason, ends=request.ends or ev.BY_HAND)
+            )
         else:
             _run_command("scancel", "--state=PENDING", job)
-            self._record(run, request, ev.Stopped(step=0))
+            self._write_event(run, request, ev.Stopped(step=0))
 
     def kill(self, run: RunDirectory) -> None:
-        state, job = self._look_closely(run)
+        state, job = self._require_state(run)
         if state.status == "waiting":
             self.ask(run, Request("terminate"))
         elif state.status == "running":
             _run_command("scancel", job)  # SIGTERM, and SIGKILL after the cluster's KillWait
 
-    def _look_closely(self, run: RunDirectory, *, wait: bool = False) -> tuple[JobState, str]:
-        """Ask for the state of the job. With `wait`, wait until it has left the nodes that it is just leaving."""
+    def _require_state(self, run: RunDirectory, *, wait: bool = False) -> tuple[JobState, str]:
+        """Ask for the state of the job, and its id. With `wait`, wait until it has left the nodes that it is leaving.
+        Raises CodexError if Slurm does not say it."""
         record, deadline = run.read_engine(), time.monotonic() + LEAVE_SECONDS
         assert record
         try:
@@ -104,10 +107,10 @@ class SlurmEngine(SharedFolder):
             raise _explain_silence(error) from None
         return state, job
 
-    def _record(self, run: RunDirectory, request: Request, event: ev.Stopped | ev.Held) -> None:
-        """Write down how a waiting job was stopped or held. If it has begun meanwhile, its keeper gets the request.
-        Nobody else writes events while a job waits."""
-        if self._look_closely(run)[0].status == "running":
+    def _write_event(self, run: RunDirectory, request: Request, event: ev.Stopped | ev.Held) -> None:
+        """Write into the events how a waiting job was stopped or held; nobody else writes them while it waits. If it
+        has begun meanwhile, its keeper gets the request."""
+        if self._require_state(run)[0].status == "running":
             run.write_request(request)
             return
         event.step = find_resume_step(run)

@@ -21,7 +21,7 @@ from codex_tui.engines.ssh import mirror
 from codex_tui.engines.ssh.app import NoJson, RemoteApp
 from codex_tui.engines.ssh.connection import RemoteFailed, Unreachable
 from codex_tui.engines.ssh.remotes import find_remote
-from codex_tui.engines.ssh.sending import find_run, send_run
+from codex_tui.engines.ssh.sending import find_sent_run, send_run
 from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error, find_last_checkpoint
@@ -73,11 +73,11 @@ class SshEngine:
             reason=f"It is being sent to {name}.",
             since=time.time(),
         )
-        with _hold(run):
+        with _hold_mirror(run):
             forget_note(run)
             with hand_over(run, record):
                 app.ensure(start.report)
-                folder = record.folder and find_run(app.connection, app.remote.root, record.folder, run)
+                folder = record.folder and find_sent_run(app.connection, app.remote.root, record.folder, run)
                 folder = folder or send_run(app.connection, app.remote.root, run, start.report)
                 run.write_engine(record := msgspec.structs.replace(record, folder=folder))
                 attempt = _begin(run, _Place(app, folder), record, _list_options(start))
@@ -102,7 +102,7 @@ class SshEngine:
             run.write_request(request)  # until the next look brings what is over there
 
     def kill(self, run: RunDirectory) -> None:
-        _Place.of(run).call("stop", "--exact")
+        _Place.of(run).call("stop", "--exact")  # the third one, which kills over there
 
     def delete(self, run: RunDirectory) -> None:
         if (place := _Place.of(run)).folder:
@@ -135,7 +135,7 @@ class _Place(NamedTuple):
             )
         app = RemoteApp(find_remote(record.host))
         try:
-            return cls(app, find_run(app.connection, app.remote.root, record.folder, run))
+            return cls(app, find_sent_run(app.connection, app.remote.root, record.folder, run))
         except ConfigError as error:
             raise explain_config_error(run, error) from None
 
@@ -169,7 +169,7 @@ def _name_remote(profile: Profile) -> str:
 
 
 @contextmanager
-def _hold(run: RunDirectory) -> Iterator[None]:
+def _hold_mirror(run: RunDirectory) -> Iterator[None]:
     """Hold the mirror's lock, so that no viewer takes a run that is being sent for one that has ended."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:

@@ -44,12 +44,12 @@ def send_run(connection: Connection, root: str, run: RunDirectory, report: OnPro
         folder = f"{root}/{RUNS}/{run.name}{f'-{number}' if number > 1 else ''}"
         if connection.send(texts, folder):
             return folder
-        if known_folder := find_run(connection, root, folder, run):
+        if known_folder := find_sent_run(connection, root, folder, run):
             return known_folder
     raise AssertionError
 
 
-def find_run(connection: Connection, root: str, folder: str, run: RunDirectory) -> str:
+def find_sent_run(connection: Connection, root: str, folder: str, run: RunDirectory) -> str:
     """Find the run over there, in `folder` or beside it; "" if there is none."""
     answer = frames.ask(connection, root, "find", LOOK_SECONDS, folder=folder, **mirror.identify(run))
     return next((frame.folder for frame in answer if frame.kind == "state"), "")
