@@ -10,7 +10,7 @@ from typing import NamedTuple
 from codex_tui.runs.engine_reason import describe_place
 from codex_tui.runs.watched import Liveness
 from training.contract.config import ConfigError, RunConfig
-from training.contract.engine import HELD_BY_HAND, EngineRecord, EngineStatus, has_news
+from training.contract.engine import EngineRecord, EngineStatus, has_news
 from training.contract.run_directory import RunDirectory
 from training.history.state import RunState
 
@@ -89,7 +89,7 @@ def _decide_on_engine(process: TrainerProcess, record: EngineRecord, state: RunS
         return "ending" if state.failure and status == "running" else "ended"  # its keeper may heal it
     if status == "gone":
         return "lost"
-    if status == "waiting" and record.reason == HELD_BY_HAND and state.held and state.held.state == "parked":
+    if status == "waiting" and record.is_held and state.held and state.held.state == "parked":
         return "held"
     if status != "running":
         return status

@@ -22,8 +22,6 @@ unreachable: the engine did not answer, so nobody knows."""
 
 NEWS_SECONDS = 60.0
 """An event of this age or younger proves that the run was alive, if the engine has not answered since."""
-HELD_BY_HAND = "it is held until a person releases it"
-"""Why a job waits that was parked while it had no keeper. The events say who parked the run, and why."""
 DAMAGED = "Its engine.json is damaged. If you know that nothing trains the run, delete that file."
 
 JobId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{0,12}\Z")]
@@ -32,7 +30,7 @@ JobId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{0,12}\Z")]
 
 class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The engine writes the first one before it asks for a job, so that no job is ever forgotten, and
-    `codex_tui.engines.watch` writes later ones. Write a changed copy with `msgspec.structs.replace`.
+    `codex_tui.engines.refresh` writes later ones. Write a changed copy with `msgspec.structs.replace`.
 
     `job`, `host`, `folder` and `reason` come from outside: clean them before you show them.
     """
@@ -48,6 +46,7 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it waits, is unreachable or is gone: a sentence, or Slurm's word for it
     seen: float = 0.0  # Unix seconds: when the engine last answered. It stays while `status` is unreachable
     since: float = 0.0  # Unix seconds: when `status` began
+    is_held: bool = False  # it waits until a person releases it; who parked the run, and why, is in the events
     is_copy: bool = False  # its folder is a copy of the one that the engine has: it never asks or stops the original
 
     @property

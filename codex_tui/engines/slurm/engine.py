@@ -65,7 +65,9 @@ class SlurmEngine(SharedFolder):
         if state.status == record.status == "gone":
             state = state._replace(reason=record.reason)  # Slurm forgets why, a few minutes after the end
         host = state.nodes or (record.host if state.status == "gone" else "")
-        return record.change_status(state.status, now, job=job, host=host, reason=state.reason, seen=now)
+        return record.change_status(
+            state.status, now, job=job, host=host, reason=state.reason, is_held=state.is_held, seen=now
+        )
 
     def ask(self, run: RunDirectory, request: Request) -> None:
         state, job = self._require_state(run, wait=request.word == "resume")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from codex_tui.base.text import format_moment
 from codex_tui.engines.slurm.programs import Refused, run_program
-from training.contract.engine import HELD_BY_HAND, EngineStatus
+from training.contract.engine import EngineStatus
 
 FORMAT = "%T|%r|%N|%S|%Q|%j|%Z"
 """State, reason, nodes, begin, priority, name and working directory: every version since 2.6 prints these."""
@@ -55,12 +55,14 @@ _ENDS = {
 
 
 class JobState(NamedTuple):
-    """`reason` is part of a sentence, "" while the job just runs. `is_ending`: Slurm ends its processes."""
+    """`reason` is part of a sentence, "" while the job just runs. `is_ending`: Slurm ends its processes. `is_held`: it
+    waits until a person releases it."""
 
     status: EngineStatus
     reason: str = ""
     nodes: str = ""
     is_ending: bool = False
+    is_held: bool = False
 
 
 def read_job_state(job: str, folder: Path) -> JobState:
@@ -100,7 +102,9 @@ def parse_job_state(line: str) -> JobState:
     state, reason, nodes, begin, priority = (*line.split("|"), "", "", "", "", "")[:5]
     if state in _WAITING:
         if reason in _HOLDS:  # it stays the reason for a moment when the job was released
-            return JobState("waiting", HELD_BY_HAND if priority == "0" else "it was released just now")
+            if priority != "0":
+                return JobState("waiting", "it was released just now")
+            return JobState("waiting", "it is held until a person releases it", is_held=True)
         return JobState("waiting", _STATES.get(state) or _describe_wait(reason, begin))
     if state in _ENDS:
         return JobState("gone", _describe_end(state, reason), nodes)

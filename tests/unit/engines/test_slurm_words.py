@@ -14,7 +14,7 @@ from codex_tui.engines.slurm.engine import SlurmEngine
 from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
 from codex_tui.engines.slurm.programs import NoAnswer, Refused, run_program
 from codex_tui.engines.slurm.submission import make_options, make_script
-from training.contract.engine import HELD_BY_HAND, EngineRecord
+from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
 
 
@@ -27,7 +27,10 @@ from training.contract.run_directory import RunDirectory
             JobState("waiting", "a limit of your account is reached (QOSMaxGRESPerUser)"),
         ),
         ("PENDING|SomethingNew||N/A|7", JobState("waiting", "SomethingNew")),
-        ("PENDING|job requeued in held state||N/A|0", JobState("waiting", HELD_BY_HAND)),
+        (
+            "PENDING|job requeued in held state||N/A|0",
+            JobState("waiting", "it is held until a person releases it", is_held=True),
+        ),
         ("PENDING|job requeued in held state||N/A|7", JobState("waiting", "it was released just now")),
         ("CONFIGURING|None|n1|N/A|7", JobState("waiting", "its nodes are being prepared")),
         ("RUNNING|None|n[1-2]|2026-11-28T22:00:00|7", JobState("running", "", "n[1-2]")),

@@ -113,6 +113,14 @@ def test_a_parked_one_has_a_keeper_and_no_trainer() -> None:
     assert snapshot(run).status == "parked" and run.is_kept() and not run.is_trainer_alive()
 
 
+def test_a_job_that_a_person_holds_is_known_by_a_field_and_not_by_its_reason() -> None:
+    run = keep("held", "waiting", ev.Held(state="parked", reason="You lent the card.", ends=ev.BY_HAND), reason="words")
+    record = run.read_engine()
+    assert record and snapshot(run).status == "waiting"
+    run.write_engine(msgspec.structs.replace(record, is_held=True))
+    assert (snapshot(run).status, snapshot(run).reason) == ("parked", "You lent the card.")
+
+
 def test_nobody_knows_of_an_unreachable_run_and_it_is_never_lost() -> None:
     run = keep("silent", "unreachable", reason="Connection timed out", silent=86_400.0)
     watched = snapshot(run)
