@@ -19,13 +19,14 @@ def choose_hints(
     zoomed: bool,
     request: StopLevel | None = None,
 ) -> list[Hint]:
-    """First the focused pane's `own` hints, then the run's keys, then the keys to other panes and screens. `request` is
-    what the trainer does at its next step."""
+    """First the focused pane's `own` hints, then the run's keys, then the keys to other panes and screens. Beside the
+    chart, which has many keys, those of a run that trains come first, so that a small terminal shows how to stop it.
+    `request` is what the trainer does at its next step."""
     if typing:
         return [*own, ("Tab", "next pane")]
+    run_keys = _list_run_keys(watched, pane, request)
     return [
-        *own,
-        *_list_run_keys(watched, pane, request),
+        *([*run_keys, *own] if pane == "chart" and watched.works else [*own, *run_keys]),
         ("z", "back" if zoomed else "zoom"),
         ("1-5", "panes"),
         ("J", "judge"),

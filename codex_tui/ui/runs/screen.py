@@ -23,7 +23,7 @@ from codex_tui.ui.kit.title_bar import TitleBar
 from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.messages import OpenRun, Trouble
 from codex_tui.ui.runs.columns import ORDERS, ColumnTitles, make_row, select
-from codex_tui.ui.runs.hints import FILTER_HINTS, choose_hints
+from codex_tui.ui.runs.hints import FILTER_HINTS, HINTS, choose_hints
 from codex_tui.ui.runs.marks import Marks
 from codex_tui.ui.runs.preview import Preview, explain_end
 from codex_tui.ui.runs.run_keys import RunKeysScreen
@@ -89,7 +89,7 @@ class RunsScreen(RunKeysScreen):
             yield LineInput(id="filter", placeholder="words of a name, state, model, dataset or note")
             yield Static(id="why")
         yield Preview()
-        yield HintBar(choose_hints(None, 0))
+        yield HintBar((("Enter", "open"), *HINTS))
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)

@@ -37,3 +37,15 @@ def test_the_key_l_says_what_it_does(status: str, request_: StopLevel | None, is
     position = 1 if status == "queued" else None
     run = RunSummary(name="a", directory="/a", created=0.0, status=watched.status, position=position, held=watched.held)
     assert dict(runs.choose_hints(run, 0, request_)).get("L") == does
+
+
+def test_an_empty_list_of_runs_names_no_key_that_needs_a_run() -> None:
+    assert [key for key, _ in runs.choose_hints(None, 0)] == ["/", "Esc", "p", "ctrl+r"]
+
+
+def test_beside_the_chart_the_keys_of_a_run_that_trains_come_first() -> None:
+    watched, chart = WatchedRun(RunState(status="training")), (("g", "log scale"), ("x", "over time"))
+    keys = [key for key, _ in cockpit.choose_hints(chart, "chart", watched, typing=False, zoomed=False)]
+    assert keys[:4] == ["s", "L", "g", "x"]
+    keys = [key for key, _ in cockpit.choose_hints(chart, "samples", watched, typing=False, zoomed=False)]
+    assert keys[:4] == ["g", "x", "s", "L"]
