@@ -381,6 +381,27 @@ def test_a_run_that_is_being_sent_cant_be_stopped_yet(
     until(lambda: status_of(run) == "stopped")
 
 
+def test_a_start_that_a_person_interrupts_trains_nowhere_until_a_resume_sends_the_run(
+    remote: Remote, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    send = sending.send_run
+    monkeypatch.setattr(engine, "send_run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        launcher.launch(make_plan(profile))
+    [run] = map(RunDirectory, locations.runs_home().glob("[!.]*"))
+    until(lambda: status_of(run) == "lost")
+    assert "It was not sent to box" in snapshot(run).reason and not list_there(remote)
+    monkeypatch.setattr(engine, "send_run", send)
+    launcher.resume(run)
+    until(lambda: status_of(run) == "training")
+    assert run.is_mirror()
+    stopping.stop(run)
+    until(lambda: status_of(run) == "stopped")
+
+
 def test_a_run_whose_start_was_killed_over_there_is_not_deleted(
     remote: Remote, profile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
