@@ -41,6 +41,9 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
     lines = read_log_tail(run)
     if record := run.read_engine():
         return describe_loss(record, _describe_place(state, None if no_event else state.phase)), lines
+    identity = run.read_process() or run.read_keeper()
+    if identity and identity.is_disowned:
+        return f"This is a copy; its original was {_describe_place(state, state.phase)}.", lines
     if state.held and not no_event:
         where = f"{state.held.state} at step {state.held.step:,}" if state.held.step else state.held.state
         keeper = run.read_keeper()
@@ -56,7 +59,6 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
         return _explain_exit(
             exit_, _describe_place(state, phase), on_request=run.read_stop_request() == "terminate"
         ), lines
-    identity = run.read_process() or run.read_keeper()
     if identity and identity.is_elsewhere():
         place = _describe_place(state, phase, "after")
         return f"{identity.host}, on which it trained, has given no sign for a while, {place}.", lines

@@ -5,7 +5,6 @@ A run without the file is a local one: its keeper is a process of this machine, 
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from training.contract import files
+from training.contract.origin import encode, is_copied
 
 EngineName = Literal["local", "slurm", "ssh"]
 EngineStatus = Literal["waiting", "running", "gone", "unreachable"]
@@ -60,29 +60,12 @@ class EngineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, status=status, since=since, **changes)
 
 
-class _Home(msgspec.Struct):
-    """The folder in which engine.json was written. It stays the same run if it is renamed on its disk, or if another
-    disk is mounted in its place. Any other folder with this engine.json is a copy."""
-
-    written_in: str = ""
-    inode: int = 0
-
-    @classmethod
-    def of(cls, folder: Path) -> _Home:
-        return cls(os.path.realpath(folder), folder.stat().st_ino)
-
-    def is_elsewhere(self, folder: Path) -> bool:
-        if not self.written_in or folder.stat().st_ino == self.inode:
-            return False
-        return os.path.realpath(folder) != self.written_in
-
-
 def read_record(path: Path) -> EngineRecord | None:
     """Read engine.json. Of a damaged file nobody knows which engine to ask."""
     try:
         data = files.read(path)
         record = msgspec.json.decode(data, type=EngineRecord)
-        return _make_copy(record) if msgspec.json.decode(data, type=_Home).is_elsewhere(path.parent) else record
+        return _make_copy(record) if is_copied(data, path.parent) else record
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:  # a shared disk that fails now
@@ -93,8 +76,7 @@ def read_record(path: Path) -> EngineRecord | None:
 
 
 def write_record(path: Path, record: EngineRecord) -> None:
-    values = msgspec.to_builtins(record) | msgspec.to_builtins(_Home.of(path.parent))
-    files.write_atomically(path, msgspec.json.encode(values).decode() + "\n")
+    files.write_atomically(path, encode(record, path.parent))
 
 
 def _make_copy(record: EngineRecord) -> EngineRecord:

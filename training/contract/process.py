@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+DISOWNED = -1.0  # no process began before the boot
+
 
 class ProcessIdentity(msgspec.Struct):
     """A process that can't be mistaken for a later one with the same pid.
@@ -42,6 +44,14 @@ class ProcessIdentity(msgspec.Struct):
             return False
         state, create_time = stat
         return state not in "ZX" and create_time == self.create_time and self.is_of_this_boot()
+
+    def disown(self) -> ProcessIdentity:
+        """Return this process as one that never lives: it is that of the run whose folder was copied."""
+        return ProcessIdentity(self.pid, DISOWNED, self.attempt)
+
+    @property
+    def is_disowned(self) -> bool:
+        return self.create_time == DISOWNED
 
     def is_of_this_boot(self) -> bool:
         """Return False if the machine was restarted after the process began."""

@@ -38,6 +38,7 @@ import msgspec
 from training.contract import files
 from training.contract.control import Request, StopLevel, format_request, read_request
 from training.contract.engine import EngineRecord, has_news, read_record, write_record
+from training.contract.origin import encode, is_copied
 from training.contract.process import Exit, ProcessIdentity
 from training.contract.signs import lives
 
@@ -129,13 +130,13 @@ class RunDirectory:
         return _read_identity(self.process)
 
     def write_process(self, identity: ProcessIdentity) -> None:
-        files.write_atomically(self.process, msgspec.json.encode(identity).decode() + "\n")
+        files.write_atomically(self.process, encode(identity, self.path))
 
     def read_keeper(self) -> ProcessIdentity | None:
         return _read_identity(self.keeper)
 
     def write_keeper(self, identity: ProcessIdentity) -> None:
-        files.write_atomically(self.keeper, msgspec.json.encode(identity).decode() + "\n")
+        files.write_atomically(self.keeper, encode(identity, self.path))
 
     def read_exit(self) -> Exit | None:
         """Returns how the trainer of process.json ended, or None if that is not known."""
@@ -270,6 +271,8 @@ class RunDirectory:
 
 def _read_identity(path: Path) -> ProcessIdentity | None:
     try:
-        return msgspec.json.decode(files.read(path), type=ProcessIdentity)
+        data = files.read(path)
+        identity = msgspec.json.decode(data, type=ProcessIdentity)
+        return identity.disown() if is_copied(data, path.parent) else identity
     except (OSError, ValueError, RecursionError):
         return None

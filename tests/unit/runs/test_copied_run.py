@@ -106,3 +106,20 @@ def test_a_run_that_is_renamed_or_moved_is_no_copy(tmp_path: Path) -> None:
     shutil.rmtree(moved.path)
     backup.path.rename(moved.path)
     assert moved.is_live()  # it takes the place of the original
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_copy_of_a_run_of_this_machine_reaches_no_process_of_its_original(
+    kept: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run("demo-1", *STARTED, alive=not kept, kept=kept)
+    copied = copy(run)
+    assert run.is_live() and not copied.is_live()
+    watched = snapshot(copied)
+    assert (watched.status, watched.reason) == ("lost", "This is a copy; its original was at step 4.")
+    for _ in range(3):
+        assert main(["stop", "demo-copy"]) == 2
+        assert "demo-copy is not training" in capsys.readouterr().err
+    assert snapshot(run).status == "training" and not copied.control.exists()
+    before = copied.read_process()
+    assert before and before.attempt == 1  # the next attempt of the copy is the second one
