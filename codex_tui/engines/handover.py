@@ -11,7 +11,12 @@ from training.contract.run_directory import RunDirectory
 
 
 class MayHaveBegun(CodexError):
-    """The engine was asked to start the run, and its answer did not come: nobody knows whether it has the run."""
+    """The engine was asked to start the run, and its answer did not come: nobody knows whether it has the run. `record`
+    says what is known of it, if that is not in engine.json."""
+
+    def __init__(self, message: str, hint: str, record: EngineRecord | None = None) -> None:
+        self.record = record
+        super().__init__(message, hint)
 
 
 @contextmanager
@@ -25,7 +30,10 @@ def hand_over(run: RunDirectory, record: EngineRecord) -> Iterator[None]:
     run.write_engine(record)
     try:
         yield
-    except MayHaveBegun:
+    except MayHaveBegun as error:
+        with suppress(OSError):  # on a full disk the record before stays, with which a look finds the run too
+            if error.record:
+                run.write_engine(error.record)
         raise
     except Exception:
         with suppress(OSError):  # a full disk must not hide why the block failed

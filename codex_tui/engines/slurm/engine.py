@@ -50,9 +50,9 @@ class SlurmEngine(SharedFolder):
                 if not error.may_have_arrived:
                     raise _explain_silence(error) from None
                 # The next looks find the job by its name, also if Slurm takes it only now.
-                run.write_engine(msgspec.structs.replace(record, submitted=time.time()))
+                record = msgspec.structs.replace(record, submitted=time.time())
                 hint = f"See what came of it: codex-tui attach {run.name}"
-                raise MayHaveBegun(f"{_describe_silence(error)} It may have the job.", hint) from None
+                raise MayHaveBegun(f"{_describe_silence(error)} It may have the job.", hint, record) from None
         run.write_engine(msgspec.structs.replace(record, job=job))
 
     def look(self, run: RunDirectory) -> EngineRecord:

@@ -155,8 +155,8 @@ def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list
         return int(place.call("resume", *options)[0]["attempt"])
     except (Unreachable, RemoteFailed, NoJson) as error:
         reason = f"{error.message} The run may have begun there."
-        run.write_engine(msgspec.structs.replace(record, status="unreachable", reason=reason))
-        raise MayHaveBegun(reason, f"See what came of it: codex-tui attach {run.name}") from None
+        record = msgspec.structs.replace(record, status="unreachable", reason=reason)
+        raise MayHaveBegun(reason, f"See what came of it: codex-tui attach {run.name}", record) from None
     except CodexError:
         if record.attempt == 1:
             with suppress(CodexError):

@@ -36,7 +36,7 @@ def test_after_an_error_the_file_is_as_it_was(old: EngineRecord | None, error: E
     assert run.read_engine() == old and run.engine.exists() == bool(old)
 
 
-@pytest.mark.parametrize("error", [MayHaveBegun("no answer"), KeyboardInterrupt(), SystemExit()])
+@pytest.mark.parametrize("error", [MayHaveBegun("no answer", "Look."), KeyboardInterrupt(), SystemExit()])
 def test_where_nobody_knows_what_came_of_it_the_last_record_stays(error: BaseException) -> None:
     run = make_run("a")
     run.write_engine(OLD)
@@ -45,6 +45,26 @@ def test_where_nobody_knows_what_came_of_it_the_last_record_stays(error: BaseExc
         run.write_engine(sent)
         raise error
     assert run.read_engine() == sent
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_what_is_known_of_a_run_that_may_have_begun_is_written_if_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    run = make_run("a")
+    run.write_engine(OLD)
+    known = msgspec.structs.replace(NEW, status="unreachable", reason="cut")
+    write = RunDirectory.write_engine
+
+    def fail(self: RunDirectory, record: EngineRecord) -> None:
+        if is_full and record != NEW:
+            raise OSError(28, "No space left on device")
+        write(self, record)
+
+    monkeypatch.setattr(RunDirectory, "write_engine", fail)
+    with pytest.raises(MayHaveBegun), hand_over(run, NEW):
+        raise MayHaveBegun("cut", "Look.", known)
+    assert run.read_engine() == (NEW if is_full else known)
 
 
 def use_sbatch(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
