@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -227,10 +228,19 @@ def _examine(remote: Remote) -> tuple[int, list[Finding], dict[str, Any]]:
     there = msgspec.convert(answer["findings"], list[Finding])
     for finding in there:
         if finding.topic != "terminal":  # there is none over there
-            advised = finding.advice.replace("codex-tui setup", advice) if finding.state == "bad" else finding.advice
+            advised = _advise_from_here(finding.advice, remote)
             findings.append(Finding(finding.topic, finding.state, finding.found, advised))
     trains = not any(finding.state == "bad" for finding in there)
     return DONE if answer["ok"] and trains else FAILED if trains else NO_ENVIRONMENT, findings, machine._asdict()
+
+
+def _advise_from_here(advice: str, remote: Remote) -> str:
+    """Turn the advice of a remote's doctor into a command for this machine. Here, `codex-tui setup` would change the
+    wrong machine. `remote setup` has no options for llama.cpp and trackers."""
+    command = f"codex-tui remote setup {remote.name}"
+    if "setup --export" in advice or "setup --with" in advice:
+        command = f"{shlex.join(['ssh', remote.host, shlex.quote(f'{remote.root}/bin/codex-tui')])} setup"
+    return advice.replace("codex-tui setup", command)
 
 
 def _machine_findings(remote: Remote, machine: Machine, seconds: float) -> Iterator[Finding]:
