@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import get_terminal_size
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from codex_tui.profiles.problems import ProfileProblem
     from codex_tui.profiles.schema import FieldSchema
     from training.contract.profile import Profile
+
+MAX_FIELDS_ABOUT = 5  # that are named for a word such as "rank"
 
 
 def add(subparsers: Any) -> None:
@@ -220,14 +223,20 @@ def find_field(field: str) -> FieldSchema:
         raise BadInput(
             f"{field} is in several tables.", "Name one of them: " + ", ".join(schema.path for schema in matches)
         )
-    paths = {schema.path: schema.path for schema in read_schema().values()} | {
-        schema.name: schema.path for schema in read_schema().values()
-    }
+    fields = read_schema().values()
+    if in_table := [schema.path for schema in fields if schema.table == field]:
+        raise BadInput(f"{field} is a table.", f"Name one of its fields: {', '.join(in_table)}")
+    paths = {schema.path: schema.path for schema in fields} | {schema.name: schema.path for schema in fields}
     close = find_close_match(field, paths)
-    raise BadInput(
-        f"A profile has no field called {redact(field)!r}.",
-        f"Did you mean {paths[close]}?" if close else "List them: codex-tui profile explain",
-    )
+    word = re.compile(rf"\b{re.escape(field.replace('_', ' '))}\b", re.IGNORECASE)
+    about = [schema.path for schema in fields if word.search(schema.text)][:MAX_FIELDS_ABOUT]
+    if close:
+        hint = f"Did you mean {paths[close]}?"
+    elif about:
+        hint = f"These fields are about it: {', '.join(about)}"
+    else:
+        hint = "List them: codex-tui profile explain"
+    raise BadInput(f"A profile has no field called {redact(field)!r}.", hint)
 
 
 def run_schema(_args: argparse.Namespace) -> int:

@@ -22,7 +22,12 @@ INDENT = "    "  # before the remark on a run, which has lines of its own on a t
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("runs", help="list the runs, newest first; delete, rename or annotate one")
+    parser = subparsers.add_parser(
+        "runs",
+        help="list the runs, newest first; delete, rename or annotate one",
+        description="Lists all runs, newest first, with their state, figures, note and judgement. Also asks the "
+        "clusters and remotes that train some of them.",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_runs)
     runs_change.add(parser.add_subparsers(title="commands that change runs", metavar="COMMAND"))

@@ -133,6 +133,8 @@ def find_parent(extends: str, child: Path) -> Path:
         # A user profile may have the same name as the shipped profile that it extends.
         if os.path.isfile(path) and os.path.realpath(path) != os.path.realpath(child):  # noqa: PTH113
             return path
+    if extends == child.stem:
+        raise ValueError(f"{quote_value(extends)} is this very profile, and no other one has that name")
     raise ValueError(f"no profile is called {quote_value(extends)}; {_suggest_parent(extends, child, folders)}")
 
 

@@ -307,3 +307,19 @@ def test_the_demo_is_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None
     (locations.user_profiles() / "demo.toml").write_text('extends = "demo"\n')
     said = told(capsys, "demo", "--headless", "--set", "keeper.hours=25", exit_code=2)
     assert f"{locations.shipped_profiles() / 'demo.toml'} can't be used" in said
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("rank", "These fields are about it: lora.r"),
+        ("lora", "Name one of its fields: lora.r, lora.lora_alpha"),
+        ("lora.rr", "Did you mean lora.r?"),
+        ("flamethrower", "List them: codex-tui profile explain"),
+        ("((", "List them: codex-tui profile explain"),
+    ],
+)
+def test_explain_knows_the_words_of_the_field_and_the_tables(
+    word: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert hint in told(capsys, "profile", "explain", word, exit_code=2)

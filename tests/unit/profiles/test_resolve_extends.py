@@ -82,6 +82,8 @@ def test_a_circle_names_the_way(mine: Path) -> None:
     assert problem.startswith(f"in {mine / 'b.toml'}, line 2: extends: goes in a circle, a.toml → b.toml → a.toml")
     alone = write(mine / "alone.toml", 'extends = "./alone.toml"\n')
     assert "line 1: extends: goes in a circle" in told(alone)[0]
+    named = write(mine / "named.toml", 'extends = "named"\n')
+    assert told(named) == ["line 1: extends: 'named' is this very profile, and no other one has that name"]
     beside = write(mine / "beside.toml", 'extends = "a"\n')
     assert len(told(beside)) == 1
 
