@@ -1,7 +1,7 @@
 """What an engine does: it starts a run, says whether it runs, passes requests on, and brings its files here.
 
-`registry.py` beside this file knows all engines. The launcher, the commands and `refresh.py` call them; viewers
-read RUN/engine.json.
+`registry.py` beside this file knows all engines. The launcher, the commands, `refresh.py` and `watch.py` call them, and
+viewers read RUN/engine.json.
 """
 
 from __future__ import annotations
