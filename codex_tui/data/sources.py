@@ -133,10 +133,11 @@ def check_rows(source: Source, dataset: Dataset) -> tuple[int, int]:
     if bad and (dataset.on_bad_rows == "refuse" or bad == rows):
         listed = "\n".join(f"  {problem}" for problem in content.problems[:MAX_PROBLEMS])
         more = bad - MAX_PROBLEMS
+        skip = ', or train on the rest: dataset.on_bad_rows = "skip" (--set dataset.on_bad_rows=skip)'
         raise BadInput(
             f"{source.name}: {bad:,} of {pluralize(rows, 'row')} can't be used for training:\n{listed}"
             + (f"\n  and {more} more" if more > 0 else ""),
-            "Fix them" + (', or set on_bad_rows = "skip" under [dataset] to train on the rest.' if bad < rows else "."),
+            f"Fix them{skip if bad < rows else ''}.",
         )
     if not rows:
         raise BadInput(f"{source.name} has no rows.", ROW_HINT)

@@ -128,6 +128,7 @@ def _list_keys(watched: WatchedRun) -> Content:
             pairs.insert(3, ("Y", "Python"))
     else:
         resume = [] if step is None else [("r", f"resume from step {step:,}" if step else "start over")]
-        pairs = [*resume, ("l", "log"), ("p", "profiles")]
+        chat = [("c", "chat")] if watched.leftovers.has_adapter and not watched.leftovers.broken else []
+        pairs = [*resume, *chat, ("l", "log"), ("p", "profiles")]
     parts = [line((key, f"bold {ACCENT}"), (f" {does}", MUTED)) for key, does in pairs]
     return Content("  ").join(parts)

@@ -279,3 +279,12 @@ def test_a_pipe_that_takes_ascii_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["data", "check", rows_file(pair("Zoë 🧟"), {"café": 1}), "--json"]) == 2
     out.flush()
     assert out.buffer.getvalue().isascii()  # type: ignore[attr-defined]
+
+
+def test_a_run_with_bad_rows_is_refused_with_the_option_that_skips_them(capsys: pytest.CaptureFixture[str]) -> None:
+    rows_file(pair("a"), pair("b"), "{")
+    Path("p.toml").write_text('[model]\nname = "demo:llama"\n[dataset]\npath = "rows.jsonl"\n')
+    assert main(["train", "p.toml", "--headless"]) == 2
+    said = capsys.readouterr().err
+    assert "1 of 3 rows can't be used for training:\n  line 3: " in said
+    assert 'or train on the rest: dataset.on_bad_rows = "skip" (--set dataset.on_bad_rows=skip).' in said
