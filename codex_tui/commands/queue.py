@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from codex_tui.base.errors import DONE
+from codex_tui.base.errors import DONE, BadInput
 from codex_tui.commands.options import RUN_HELP
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ def add(subparsers: Any) -> None:
         "queue",
         help="list the runs that wait for a card; move or remove one",
         description="Lists the runs of each card: those that train, then those that wait, in the order in which they "
-        "start. Each starts by itself when its turn comes. Queue a run with: codex-tui train PROFILE --queue",
+        "start. Each starts by itself when its turn comes. Queue a run with: codex-tui train PROFILE --queue. A remote "
+        "has queues of its own, which --on lists. The queue of a cluster is: squeue --me",
     )
+    parser.add_argument("--on", metavar="REMOTE", help="list the queues of this remote (codex-tui remote list)")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_queue)
     actions = parser.add_subparsers(title="commands that change the queue", metavar="COMMAND")
@@ -54,6 +56,8 @@ def _parse_move(text: str) -> Move:
 
 
 def run_queue(args: argparse.Namespace) -> int:
+    if args.on not in (None, "local"):
+        return _list_there(args)
     entries = list_entries()
     if args.json:
         print(json.dumps([entry.as_json() for entry in entries], indent=2))
@@ -61,6 +65,33 @@ def run_queue(args: argparse.Namespace) -> int:
         print("\n".join(draw_queue(entries)))
     else:
         print("No run trains or waits. Queue one with: codex-tui train PROFILE --queue")
+    if not args.json:
+        from codex_tui.engines.ssh.remotes import read_remotes
+
+        for name in read_remotes():
+            print(f"{name} has queues of its own: codex-tui queue --on {name}")
+    return DONE
+
+
+def _list_there(args: argparse.Namespace) -> int:
+    """Print what the remote's own app says of the queues over there."""
+    from codex_tui.base.progress import Progress
+    from codex_tui.base.text import clean
+    from codex_tui.commands.progress import print_progress
+    from codex_tui.engines.ssh.app import RemoteApp
+    from codex_tui.engines.ssh.remotes import find_remote
+
+    if args.on == "slurm":
+        raise BadInput("Slurm has a queue of its own.", "List your jobs in it with: squeue --me")
+    app = RemoteApp(find_remote(args.on))
+    with print_progress() as report:
+        report(Progress(f"asking {app.remote.name} for its queues"))
+        app.ensure(report)
+        if args.json:
+            text = json.dumps(app.call("queue", "--json"), indent=2)
+        else:
+            text = app.connection.run(app.make_command("queue")).decode(errors="replace")
+    print(clean(text.rstrip(), newlines=True))
     return DONE
 
 

@@ -16,6 +16,7 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from codex_tui.commands import train
 from codex_tui.data import run_time
+from codex_tui.engines.ssh.remotes import Remote, add_remote
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -265,3 +266,17 @@ def test_runs_are_resumed_in_their_turn(profile: Path, capsys: Any, monkeypatch:
     assert main(["resume", "b", "--now"]) == 0
     until(lambda: status(second) == "training")
     assert status(first) == "training" and status(third) == "queued"
+
+
+def test_the_list_says_which_remotes_have_queues_of_their_own(
+    profile: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_remote(Remote("box", "nowhere.invalid", "/root"))
+    assert main(["queue"]) == 0
+    assert capsys.readouterr().out.endswith("box has queues of its own: codex-tui queue --on box\n")
+    assert main(["queue", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["queue", "--on", "bix"]) == 2
+    assert "There is no remote 'bix'" in capsys.readouterr().err
+    assert main(["queue", "--on", "slurm"]) == 2
+    assert "squeue --me" in capsys.readouterr().err
