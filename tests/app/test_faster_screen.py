@@ -71,7 +71,7 @@ async def test_the_launch_dialog_uses_larger_passes_for_this_run(
         await see(pilot, "batch 4 x 1 instead of 1 x 4: ", "% less time, +0.10 GB; fits", "ctrl+r faster")
         await see(pilot, "at the last run's 250 tokens/s")
         await pilot.press("ctrl+r")
-        await see(pilot, "batch 4 x 1 for this run", "ctrl+r profile's passes", "ctrl+l use 192")
+        await see(pilot, "batch 4 x 1 for this run", "ctrl+r undo faster", "ctrl+l use 192")
         await see(pilot, "estimated for this card")
         await pilot.press("ctrl+l")
         await see(pilot, "none is cut at 192 tokens for this run", "batch 4 x 1 for this run", "ctrl+l use 128")

@@ -18,6 +18,6 @@ def list_keys(checks: Checks, *, is_suggesting: bool, is_counted: bool) -> list[
     if length := checks.advised_length:
         keys += [(APPLY_KEY, f"use {length:,}" if length != checks.length else "as in the profile")]
     if checks.used_faster or checks.faster:
-        keys += [(FASTER_KEY, "profile's passes" if checks.used_faster else "faster")]
+        keys += [(FASTER_KEY, "undo faster" if checks.used_faster else "faster")]
     keys += [(COMPARE_KEY, "lengths")] if is_counted else [("Tab", "next field")]
     return [*keys, ("Esc", "cancel")]
