@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from training.contract.run_directory import RunDirectory
 
 _FILES_OF_A_RUN = ("config.json", "process.json", "events.jsonl")
+MAX_NAMED = 8  # in an error about several runs
 
 
 def list_run_directories() -> list[RunDirectory]:
@@ -49,8 +51,13 @@ def find_run(text: str, *, exact: bool = False) -> RunDirectory:
     if len(names) == 1:
         return RunDirectory(home / names[0])
     if names:
-        raise BadInput(f"Several runs begin with {text!r}.", f"Choose one: {', '.join(sorted(names)[:8])}")
+        raise BadInput(f"Several runs begin with {text!r}.", f"Choose one: {_list_first(names)}")
     raise _no_such_run(text)
+
+
+def _list_first(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMED
+    return ", ".join(sorted(names)[:MAX_NAMED]) + (f" and {more} more: codex-tui runs" if more > 0 else "")
 
 
 def find_exact_run(name: str) -> RunDirectory:
@@ -60,7 +67,7 @@ def find_exact_run(name: str) -> RunDirectory:
     if name in names:
         return RunDirectory(locations.runs_home() / name)
     if names:
-        raise BadInput(f"No run is called {name!r}.", f"Write the whole name: {', '.join(sorted(names)[:8])}")
+        raise BadInput(f"No run is called {name!r}.", f"Write the whole name: {_list_first(names)}")
     raise _no_such_run(name)
 
 

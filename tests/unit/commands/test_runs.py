@@ -166,6 +166,10 @@ def test_a_run_is_found_by_name_beginning_or_as_the_last(capsys: pytest.CaptureF
         assert capsys.readouterr().out.startswith(f"{found}:")
     assert main(["attach", "demo", "--headless"]) == 2
     assert "demo-1, demo-10" in capsys.readouterr().err.replace("demo-10, demo-1", "demo-1, demo-10")
+    for number in range(20, 40):
+        make_run(f"demo-{number}", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    assert main(["attach", "demo", "--headless"]) == 2
+    assert "demo-24, demo-25 and 14 more: codex-tui runs" in capsys.readouterr().err
 
 
 def test_stop_and_resume_refuse_what_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
