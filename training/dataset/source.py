@@ -9,8 +9,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -76,8 +78,14 @@ class Source:
         return self.files[len(self.files) - self.validation_files :]
 
     def label(self, file: int) -> str:
-        """Return the name of file number `file` for messages; "" if there is only one file."""
-        return self.files[file].name if len(self.files) > 1 else ""
+        """Return the name of file number `file` for messages; "" if there is only one file. Files of the same name are
+        told apart by their folders."""
+        return self._labels[file] if len(self.files) > 1 else ""
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        names = Counter(path.name for path in self.files)
+        return [path.name if names[path.name] == 1 else self.shorten(path) for path in self.files]
 
     def shorten(self, path: Path) -> str:
         """Return the path of a file inside of the folder or the repository."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from training.dataset.rows import read
 from training.dataset.source import SourceProblem, add_eval_files, find_split, local
 
 
@@ -101,3 +102,13 @@ def test_evaluation_files_can_be_named(tmp_path: Path) -> None:
     assert [left.path.name for left in source.left_out] == ["validation.jsonl"]
     with pytest.raises(SourceProblem, match="no rows are left"):
         add_eval_files(local("a.jsonl", tmp_path), local("a.jsonl", tmp_path))
+
+
+def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("a/rows.jsonl", "b/rows.jsonl", "b/more.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{\n")
+    source = local(str(tmp_path))
+    assert sorted(source.label(file) for file in range(3)) == ["a/rows.jsonl", "b/rows.jsonl", "more.jsonl"]
+    assert "b/rows.jsonl, line 1: " in "\n".join(map(str, read(source).problems))
+    assert local(str(tmp_path / "a")).label(0) == ""
