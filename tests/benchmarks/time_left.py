@@ -32,7 +32,7 @@ SIMULATED_STEPS = 2000
 
 def measure(events: Sequence[ev.Event]) -> Errors:
     """Compare the time left at each of `LOOKS` with the time that the last attempt of `events` then took."""
-    begun = max(place for place, event in enumerate(events) if isinstance(event, ev.Started))
+    begun = max((place for place, event in enumerate(events) if isinstance(event, ev.Started)), default=0)
     end = next((event.time for event in reversed(events) if isinstance(event, ev.Done)), None)
     first = next((place for place, event in enumerate(events[begun:], begun) if isinstance(event, ev.Metrics)), None)
     if end is None or first is None:
