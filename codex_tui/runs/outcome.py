@@ -42,7 +42,7 @@ def explain_lost(run: RunDirectory, state: RunState, *, no_event: bool = False) 
     if record := run.read_engine():
         return describe_loss(record, _describe_place(state, None if no_event else state.phase)), lines
     identity = run.read_process() or run.read_keeper()
-    if identity and identity.is_disowned:
+    if identity and identity.may_live_elsewhere and (state.held or not _read_exit(run)):
         return f"This is a copy; its original was {_describe_place(state, state.phase)}.", lines
     if state.held and not no_event:
         where = f"{state.held.state} at step {state.held.step:,}" if state.held.step else state.held.state

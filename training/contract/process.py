@@ -47,11 +47,13 @@ class ProcessIdentity(msgspec.Struct):
 
     def disown(self) -> ProcessIdentity:
         """Return this process as one that never lives: it is that of the run whose folder was copied."""
-        return ProcessIdentity(self.pid, DISOWNED, self.attempt)
+        boot = "" if self.is_elsewhere() else self.boot
+        return ProcessIdentity(self.pid, DISOWNED, self.attempt, boot)
 
     @property
-    def is_disowned(self) -> bool:
-        return self.create_time == DISOWNED
+    def may_live_elsewhere(self) -> bool:
+        """Whether it was disowned, and may still run for the original."""
+        return self.create_time == DISOWNED and (not self.boot or self.is_of_this_boot())
 
     def is_of_this_boot(self) -> bool:
         """Return False if the machine was restarted after the process began."""

@@ -25,6 +25,7 @@ from codex_tui.runs.library import list_engine_runs
 from codex_tui.runs.resume_point import ResumePoint
 from training.contract import events as ev
 from training.contract.engine import EngineStatus
+from training.contract.process import Exit, ProcessIdentity
 from training.contract.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("empty_home")
@@ -123,3 +124,15 @@ def test_a_copy_of_a_run_of_this_machine_reaches_no_process_of_its_original(
     assert snapshot(run).status == "training" and not copied.control.exists()
     before = copied.read_process()
     assert before and before.attempt == 1  # the next attempt of the copy is the second one
+
+
+def test_a_copy_of_a_run_that_is_lost_says_how_it_was_lost() -> None:
+    run = make_run("demo-1", *STARTED)
+    process = ProcessIdentity.current()
+    run.write_process(process)
+    run.write_exit(Exit(process.pid, signal="SIGKILL", for_memory=True))
+    assert "memory" in snapshot(copy(run)).reason
+    run.exit.unlink()
+    process.boot = "another boot"
+    run.write_process(process)
+    assert snapshot(copy(run, "rebooted")).reason.startswith("The machine was restarted")
