@@ -59,6 +59,7 @@ SECTIONS: tuple[Section, ...] = (
         "Data",
         (
             ("1 … 5", "model's view, raw, tokens, overview, X-ray"),
+            ("4", "also explains the signs of rows: e, ✗ and others"),
             ("i", "a line for each token, on or off"),
             ("← →", "previous, next row; Enter opens it"),
             ("/", "search; Esc ends the search"),
