@@ -100,6 +100,7 @@ def run_move(args: argparse.Namespace) -> int:
     from codex_tui.runs.library import find_run
     from codex_tui.runs.queue import move_queued
 
+    _refuse_place(args)
     run = find_run(args.target)
     print(f"{clean(run.name)} is number {move_queued(run, args.to)} in the queue now.")
     return DONE
@@ -110,10 +111,20 @@ def run_remove(args: argparse.Namespace) -> int:
     from codex_tui.runs.library import find_run
     from codex_tui.runs.queue import remove_queued
 
+    _refuse_place(args)
     run = find_run(args.target)
     remove_queued(run)
     print(f"{clean(run.name)} leaves the queue. Queue it again with: codex-tui resume {clean(run.name)} --queue")
     return DONE
+
+
+def _refuse_place(args: argparse.Namespace) -> None:
+    if args.on not in (None, "local"):
+        raise BadInput(
+            "--on only lists the queues of a remote.",
+            "A run over there starts at once with `codex-tui resume RUN --now`, and leaves the queue with "
+            "`codex-tui stop RUN`.",
+        )
 
 
 class Entry(NamedTuple):

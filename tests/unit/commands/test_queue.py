@@ -276,6 +276,9 @@ def test_the_list_says_which_remotes_have_queues_of_their_own(
     assert capsys.readouterr().out.endswith("box has queues of its own: codex-tui queue --on box\n")
     assert main(["queue", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+    for change in (["move", "a", "first"], ["remove", "a"]):
+        assert main(["queue", "--on", "box", *change]) == 2
+        assert "--on only lists the queues of a remote." in capsys.readouterr().err
     assert main(["queue", "--on", "bix"]) == 2
     assert "There is no remote 'bix'" in capsys.readouterr().err
     assert main(["queue", "--on", "slurm"]) == 2
