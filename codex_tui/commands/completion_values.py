@@ -62,7 +62,7 @@ def _list_settings() -> list[str]:
 
 
 def _list_remotes() -> list[str]:
-    from codex_tui.engines.ssh.remotes import read_remotes
+    from codex_tui.engines.ssh.remote.remotes import read_remotes
 
     return list(read_remotes())
 

@@ -100,7 +100,7 @@ def _find_remote_card(profile: Profile) -> tuple[Card | None, str]:
     from codex_tui.base.errors import CodexError
     from codex_tui.base.progress import Progress
     from codex_tui.commands.progress import print_progress
-    from codex_tui.engines.ssh.cards import find_card
+    from codex_tui.engines.ssh.remote.cards import find_card
 
     if profile.launch.is_local or profile.hardware.first_device == "cpu":
         return None, ""

@@ -66,7 +66,7 @@ def run_queue(args: argparse.Namespace) -> int:
     else:
         print("No run trains or waits. Queue one with: codex-tui train PROFILE --queue")
     if not args.json:
-        from codex_tui.engines.ssh.remotes import read_remotes
+        from codex_tui.engines.ssh.remote.remotes import read_remotes
 
         for name in read_remotes():
             print(f"{name} has queues of its own: codex-tui queue --on {name}")
@@ -78,8 +78,8 @@ def _list_there(args: argparse.Namespace) -> int:
     from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
-    from codex_tui.engines.ssh.app import RemoteApp
-    from codex_tui.engines.ssh.remotes import find_remote
+    from codex_tui.engines.ssh.remote.app import RemoteApp
+    from codex_tui.engines.ssh.remote.remotes import find_remote
 
     if args.on == "slurm":
         raise BadInput("Slurm has a queue of its own.", "List your jobs in it with: squeue --me")

@@ -15,8 +15,8 @@ from codex_tui.commands.options import add_group
 
 if TYPE_CHECKING:
     from codex_tui.commands.doctor_finding import Finding
-    from codex_tui.engines.ssh.machine import Machine
-    from codex_tui.engines.ssh.remotes import Remote
+    from codex_tui.engines.ssh.remote.machine import Machine
+    from codex_tui.engines.ssh.remote.remotes import Remote
 
 DEFAULT_ROOT = "~/codex-tui"
 NAME_HELP = "the name of a remote; list them with: codex-tui remote list"
@@ -85,7 +85,7 @@ def _run_add(args: argparse.Namespace) -> int:
     from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
-    from codex_tui.engines.ssh import setup
+    from codex_tui.engines.ssh.remote import setup
 
     _check_path(args.remote_python)
     with print_progress() as report:
@@ -100,7 +100,7 @@ def _run_add(args: argparse.Namespace) -> int:
 
 
 def _check_path(python: str) -> None:
-    from codex_tui.engines.ssh.remotes import is_path
+    from codex_tui.engines.ssh.remote.remotes import is_path
 
     if python and not is_path(python):
         raise BadInput(f"{python!r} is no path over there.", "Name the interpreter with a path that begins with /.")
@@ -117,7 +117,7 @@ def _describe_room(machine: Machine) -> str:
 
 def _run_list(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
-    from codex_tui.engines.ssh.remotes import read_remotes
+    from codex_tui.engines.ssh.remote.remotes import read_remotes
 
     remotes = list(read_remotes().values())
     if args.json:
@@ -135,7 +135,7 @@ def _run_list(args: argparse.Namespace) -> int:
 
 def _run_remove(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
-    from codex_tui.engines.ssh.remotes import find_remote, remove_remote
+    from codex_tui.engines.ssh.remote.remotes import find_remote, remove_remote
 
     remote = find_remote(args.name)
     if not args.force and (run := _find_live_run(remote)):
@@ -165,8 +165,8 @@ def _find_live_run(remote: Remote) -> str:
 def _run_setup(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
-    from codex_tui.engines.ssh import setup
-    from codex_tui.engines.ssh.remotes import find_remote
+    from codex_tui.engines.ssh.remote import setup
+    from codex_tui.engines.ssh.remote.remotes import find_remote
 
     remote = find_remote(args.name)
     options = [f"--{name}" for name in ("cpu", "cuda", "verify") if getattr(args, name)]
@@ -186,7 +186,7 @@ def _run_doctor(args: argparse.Namespace) -> int:
     from codex_tui.base.progress import Progress
     from codex_tui.commands.doctor_finding import print_findings
     from codex_tui.commands.progress import print_progress
-    from codex_tui.engines.ssh.remotes import find_remote
+    from codex_tui.engines.ssh.remote.remotes import find_remote
 
     remote = find_remote(args.name)
     with print_progress() as report:
@@ -205,9 +205,9 @@ def _examine(remote: Remote) -> tuple[int, list[Finding], dict[str, Any]]:
     import msgspec
 
     from codex_tui.commands.doctor_finding import Finding
-    from codex_tui.engines.ssh.app import RemoteApp
-    from codex_tui.engines.ssh.connection import Unreachable
-    from codex_tui.engines.ssh.machine import examine
+    from codex_tui.engines.ssh.link.connection import Unreachable
+    from codex_tui.engines.ssh.remote.app import RemoteApp
+    from codex_tui.engines.ssh.remote.machine import examine
 
     app = RemoteApp(remote)
     try:

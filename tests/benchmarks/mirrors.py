@@ -24,7 +24,7 @@ from support.kept_runs import until  # noqa: E402
 from support.sshd import Box, start_box  # noqa: E402
 
 from codex_tui.engines.refresh import refresh  # noqa: E402
-from codex_tui.engines.ssh.remotes import Remote, add_remote  # noqa: E402
+from codex_tui.engines.ssh.remote.remotes import Remote, add_remote  # noqa: E402
 from training.contract.engine import EngineRecord  # noqa: E402
 from training.contract.process import ProcessIdentity  # noqa: E402
 from training.contract.run_directory import RunDirectory  # noqa: E402

@@ -12,7 +12,7 @@ from support.sshd import Box
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
-from codex_tui.engines.ssh.connection import Connection, RemoteFailed, Unreachable
+from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed, Unreachable
 from codex_tui.engines.ssh.results import fetch_results, hash_files
 from training.contract.run_directory import RunDirectory
 
@@ -169,7 +169,7 @@ def test_all_commands_share_one_connection_whose_socket_is_private(box: Box) -> 
 
 
 def test_the_connection_ends_by_itself(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tui.engines.ssh.master.KEEP_SECONDS", 1)
+    monkeypatch.setattr("codex_tui.engines.ssh.link.master.KEEP_SECONDS", 1)
     Connection("box").run(["true"])
     (master,) = Path(os.environ["XDG_RUNTIME_DIR"], "codex-tui").glob("*[!k]")
     while master.exists():  # its process removes it at its end

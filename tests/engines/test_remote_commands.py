@@ -17,10 +17,10 @@ from support.sshd import Box, shadow
 from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import Progress, ignore_progress
 from codex_tui.cli import main
-from codex_tui.engines.ssh import remotes, setup
-from codex_tui.engines.ssh.app import RemoteApp
-from codex_tui.engines.ssh.installer import Installer
-from codex_tui.engines.ssh.remotes import Remote, find_remote, read_remotes
+from codex_tui.engines.ssh.remote import remotes, setup
+from codex_tui.engines.ssh.remote.app import RemoteApp
+from codex_tui.engines.ssh.remote.installer import Installer
+from codex_tui.engines.ssh.remote.remotes import Remote, find_remote, read_remotes
 from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
 

@@ -10,7 +10,7 @@ import pytest
 from support.sshd import Box, shadow
 
 from codex_tui.cli import main
-from codex_tui.engines.ssh.remotes import Remote, add_remote
+from codex_tui.engines.ssh.remote.remotes import Remote, add_remote
 from codex_tui.machine import forecast
 
 CARDS = "echo 'NVIDIA GeForce RTX 4090, 24564, 1'; echo 'NVIDIA GeForce RTX 3050 Laptop GPU, 4096, 306'"

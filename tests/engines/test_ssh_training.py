@@ -13,7 +13,7 @@ from support.sshd import Box
 
 from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.remote.remotes import Remote
 from codex_tui.engines.ssh.results import hash_files
 from training.contract.run_directory import RunDirectory
 

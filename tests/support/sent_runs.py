@@ -15,8 +15,8 @@ import pytest
 from codex_tui import launcher
 from codex_tui.base.progress import Progress
 from codex_tui.engines.refresh import refresh
-from codex_tui.engines.ssh.app import RemoteApp
-from codex_tui.engines.ssh.remotes import Remote, add_remote
+from codex_tui.engines.ssh.remote.app import RemoteApp
+from codex_tui.engines.ssh.remote.remotes import Remote, add_remote
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs import fetching
 from codex_tui.runs.fetching import read_progress

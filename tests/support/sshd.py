@@ -24,9 +24,9 @@ import psutil
 import pytest
 
 from codex_tui.base.progress import ignore_progress
-from codex_tui.engines.ssh import remotes
-from codex_tui.engines.ssh.remotes import Remote
-from codex_tui.engines.ssh.setup import set_up
+from codex_tui.engines.ssh.remote import remotes
+from codex_tui.engines.ssh.remote.remotes import Remote
+from codex_tui.engines.ssh.remote.setup import set_up
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SSH = shutil.which("ssh")

@@ -18,9 +18,9 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.engine import Start
 from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.ssh import mirror
-from codex_tui.engines.ssh.app import NoJson, RemoteApp
-from codex_tui.engines.ssh.connection import RemoteFailed, Unreachable
-from codex_tui.engines.ssh.remotes import find_remote
+from codex_tui.engines.ssh.link.connection import RemoteFailed, Unreachable
+from codex_tui.engines.ssh.remote.app import NoJson, RemoteApp
+from codex_tui.engines.ssh.remote.remotes import find_remote
 from codex_tui.engines.ssh.sending import find_sent_run, send_run
 from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
 from codex_tui.runs.follower import snapshot

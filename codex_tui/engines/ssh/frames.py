@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from codex_tui.engines.ssh import far_end
-from codex_tui.engines.ssh.connection import Connection, Stream, Unreachable
+from codex_tui.engines.ssh.link.connection import Connection, Stream, Unreachable
 
 SILENT_SECONDS = 3 * far_end.BEAT_SECONDS
 MAX_HEADER_BYTES = 4096

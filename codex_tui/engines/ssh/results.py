@@ -15,7 +15,7 @@ import msgspec
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, Progress
 from codex_tui.engines.ssh import frames
-from codex_tui.engines.ssh.connection import Connection
+from codex_tui.engines.ssh.link.connection import Connection
 from training.contract.files import open_file
 from training.contract.run_directory import RunDirectory
 

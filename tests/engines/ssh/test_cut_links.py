@@ -15,7 +15,7 @@ from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.cli import main
 from codex_tui.engines.ssh import engine, sending, watching
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.remote.remotes import Remote
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs.follower import snapshot
 from training.contract.run_directory import RunDirectory

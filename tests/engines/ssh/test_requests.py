@@ -17,7 +17,7 @@ from support.sshd import Box
 from codex_tui import launcher, stopping
 from codex_tui.base.errors import BadInput
 from codex_tui.engines.ssh import engine
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.remote.remotes import Remote
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs.changes import rename_run
 from codex_tui.runs.follower import snapshot

@@ -17,7 +17,7 @@ from support.sshd import Box
 from codex_tui import launcher, stopping
 from codex_tui.base import locations
 from codex_tui.cli import main
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.remote.remotes import Remote
 from codex_tui.launch_plan import make_plan
 from codex_tui.runs.fetching import read_progress
 from codex_tui.runs.follower import snapshot

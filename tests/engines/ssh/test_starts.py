@@ -14,9 +14,9 @@ from codex_tui import launcher, stopping
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.ssh import engine, sending
-from codex_tui.engines.ssh.app import RemoteApp
-from codex_tui.engines.ssh.connection import RemoteFailed
-from codex_tui.engines.ssh.remotes import Remote, remove_remote
+from codex_tui.engines.ssh.link.connection import RemoteFailed
+from codex_tui.engines.ssh.remote.app import RemoteApp
+from codex_tui.engines.ssh.remote.remotes import Remote, remove_remote
 from codex_tui.launch_plan import LaunchPlan, make_plan
 from codex_tui.runs.follower import snapshot
 from training.contract.run_directory import RunDirectory

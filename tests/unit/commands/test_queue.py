@@ -16,7 +16,7 @@ from codex_tui.base import locations
 from codex_tui.cli import main
 from codex_tui.commands import train
 from codex_tui.data import run_time
-from codex_tui.engines.ssh.remotes import Remote, add_remote
+from codex_tui.engines.ssh.remote.remotes import Remote, add_remote
 from codex_tui.runs.follower import snapshot
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codex_tui.commands.remote import _advise_from_here
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.remote.remotes import Remote
 
 
 @pytest.mark.parametrize(

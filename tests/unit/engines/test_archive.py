@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codex_tui.engines.ssh.archive import unpack
+from codex_tui.engines.ssh.link.archive import unpack
 
 ARCHIVED = b"learned"
 

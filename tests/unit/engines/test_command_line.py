@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from codex_tui.engines.ssh.connection import make_command_line
+from codex_tui.engines.ssh.link.connection import make_command_line
 
 WORDS = [
     "a b",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codex_tui.engines.ssh.explain import explain_failure
+from codex_tui.engines.ssh.link.explain import explain_failure
 
 
 @pytest.mark.parametrize(

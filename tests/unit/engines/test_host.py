@@ -6,8 +6,8 @@ import pytest
 
 from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
-from codex_tui.engines.ssh.host import parse_host
-from codex_tui.engines.ssh.remotes import read_remotes
+from codex_tui.engines.ssh.remote.host import parse_host
+from codex_tui.engines.ssh.remote.remotes import read_remotes
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from codex_tui.base.errors import BadInput
 from codex_tui.cli import main
 from codex_tui.engines.refresh import refresh
 from codex_tui.engines.ssh.engine import SshEngine
-from codex_tui.engines.ssh.remotes import Remote, add_remote
+from codex_tui.engines.ssh.remote.remotes import Remote, add_remote
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.library import list_engine_runs
 from codex_tui.runs.resume_point import ResumePoint

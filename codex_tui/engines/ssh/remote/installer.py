@@ -12,10 +12,10 @@ from pathlib import Path
 
 from codex_tui.base.errors import CodexError, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.engines.ssh.connection import Connection, RemoteFailed
-from codex_tui.engines.ssh.machine import Machine, examine, require
-from codex_tui.engines.ssh.package import make_package
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed
+from codex_tui.engines.ssh.remote.machine import Machine, examine, require
+from codex_tui.engines.ssh.remote.package import make_package
+from codex_tui.engines.ssh.remote.remotes import Remote
 from codex_tui.environment.uv import Activity, explain_failure, make_uv_environ, parse_pip_config
 
 # Builds the environment of the app in $1, with the uv $2 or, without one, with the Python $3. `venv` is there when it

@@ -12,10 +12,10 @@ import msgspec
 from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import JSON_VARIABLE, OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean
-from codex_tui.engines.ssh.connection import Connection, RemoteFailed, Stream
-from codex_tui.engines.ssh.installer import Installer
-from codex_tui.engines.ssh.package import make_package
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed, Stream
+from codex_tui.engines.ssh.remote.installer import Installer
+from codex_tui.engines.ssh.remote.package import make_package
+from codex_tui.engines.ssh.remote.remotes import Remote
 from codex_tui.runs.resume_point import NoWholeCheckpoint
 
 # What `codex-tui` prints about a mistake, and what argparse prints about a wrong option.

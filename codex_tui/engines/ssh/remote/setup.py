@@ -7,12 +7,12 @@ from typing import Any
 
 from codex_tui.base.errors import BadInput
 from codex_tui.base.progress import OnProgress
-from codex_tui.engines.ssh import machine, remotes
-from codex_tui.engines.ssh.app import RemoteApp
-from codex_tui.engines.ssh.connection import Connection
-from codex_tui.engines.ssh.host import parse_host
-from codex_tui.engines.ssh.machine import Machine
-from codex_tui.engines.ssh.remotes import Remote
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.remote import machine, remotes
+from codex_tui.engines.ssh.remote.app import RemoteApp
+from codex_tui.engines.ssh.remote.host import parse_host
+from codex_tui.engines.ssh.remote.machine import Machine
+from codex_tui.engines.ssh.remote.remotes import Remote
 
 
 def add(name: str, host: str, root: str, python: str) -> tuple[Remote, Machine]:

@@ -21,7 +21,7 @@ from codex_tui.base import locations
 from codex_tui.base.close_match import suggest
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.toml import TomlError, parse_toml
-from codex_tui.engines.ssh import host
+from codex_tui.engines.ssh.remote import host
 from training.contract import files
 from training.contract.engine import EngineName
 

@@ -25,9 +25,9 @@ from typing import IO
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import clean, shorten
-from codex_tui.engines.ssh.archive import pack, unpack
-from codex_tui.engines.ssh.explain import CUT, explain_failure, find_remedy
-from codex_tui.engines.ssh.master import OPTIONS, Deadline, TooLate, ensure_master, make_environ
+from codex_tui.engines.ssh.link.archive import pack, unpack
+from codex_tui.engines.ssh.link.explain import CUT, explain_failure, find_remedy
+from codex_tui.engines.ssh.link.master import OPTIONS, Deadline, TooLate, ensure_master, make_environ
 
 TIMEOUT_SECONDS = 30.0
 SSH_FAILED = 255  # the exit code by which ssh says that it failed itself

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from codex_tui.base.errors import CodexError
-from codex_tui.engines.ssh.connection import Connection
+from codex_tui.engines.ssh.link.connection import Connection
 
 ARCHITECTURES = ("x86_64", "aarch64")  # those that torch and uv are built for
 MIN_GLIBC = (2, 28)
