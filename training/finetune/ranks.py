@@ -120,11 +120,13 @@ class Ranks:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Run the block on rank 0, then on the others, which find in the cache what rank 0 has put there."""
-        if not self.is_main:
+        """Run the block on rank 0, then on the first rank of each other node, then on all others. These find in the
+        cache what an earlier one has put there, whether the nodes share their cache or not."""
+        turn = 0 if self.is_main else 1 if self.local == 0 else 2
+        for _ in range(turn):
             self.barrier()
         yield
-        if self.is_main:
+        for _ in range(turn, 2):
             self.barrier()
 
     def each(self, work: Callable[[], None]) -> None:
