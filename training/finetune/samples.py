@@ -103,6 +103,7 @@ class Sampler:
     def __init__(self, attempt: Attempt, questions: Sequence[Question], max_new_tokens: int, pass_tokens: int) -> None:
         self._attempt, self._questions = attempt, questions
         self._max_new_tokens, self._pass_tokens = max_new_tokens, pass_tokens
+        self._prompts: list[Prompt] = []
         self._has_warned = False
 
     @property
@@ -116,7 +117,7 @@ class Sampler:
         memory, warns instead: no sample is worth the end of a run."""
         if not self._questions:
             return
-        prompts = [
+        self._prompts = self._prompts or [
             Prompt(place, _encode(tokenizer, question), self._max_new_tokens)
             for place, question in enumerate(self._questions)
         ]
@@ -126,7 +127,7 @@ class Sampler:
                 answerer = Answerer(
                     model, tokenizer, autocast, lambda tokens: self._pass_tokens // tokens, use_cache=USE_CACHE
                 )
-                answers = dict(generate_answers(answerer, prompts, self._max_new_tokens))
+                answers = dict(generate_answers(answerer, self._prompts, self._max_new_tokens))
         except TrainingFailure as failure:
             if not self._has_warned:
                 self._has_warned = True
