@@ -44,6 +44,10 @@ def main(arguments: list[str]) -> int:
             from training.workers import tokenizer
 
             return tokenizer.write(Path(config).absolute(), Path(folder).absolute())
+        case ["tokens", run]:  # the trainer starts it
+            from training.job import token_helper
+
+            return token_helper.write(Path(run).absolute())
         case ["heal", run]:
             from training.keeper import heal
 

@@ -4,7 +4,7 @@
 
 Both train the demo model on the CPU, and take turns, after one pair that warms the disk's cache up and is not counted.
 The rows are those of the demo, repeated up to `--rows` different ones. No row's tokens are in the cache. Prints the
-median of each, the median of the ratios, and when each phase of the trainer began.
+median of each with its CPU time, the median of the ratios, and when each phase of the trainer began.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TIMEOUT = 600.0
 FIRST_STEP = "first step"
+CPU = "CPU time"
 
 
 def bare(arguments: list[str]) -> None:
@@ -46,8 +47,9 @@ def bare(arguments: list[str]) -> None:
     bare_unsloth.main(arguments)
 
 
-def time_bare(python: Path, config: Path, output: Path) -> float:
-    started = time.time()
+def time_bare(python: Path, config: Path, output: Path) -> tuple[float, float]:
+    """Run the bare script. Returns the seconds to the end of its first step, and its CPU time."""
+    started, before = time.time(), os.times()
     done = subprocess.run(
         [str(python), str(Path(__file__).resolve()), "bare", str(config), str(output)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -56,11 +58,16 @@ def time_bare(python: Path, config: Path, output: Path) -> float:
         check=True,
         timeout=TIMEOUT,
     )
-    return float(json.loads(done.stdout.splitlines()[-1])[FIRST_STEP]) - started
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return float(json.loads(done.stdout.splitlines()[-1])[FIRST_STEP]) - started, cpu
 
 
 def time_ours(python: Path, profile: Any, rows: Path, home: Path, name: str) -> dict[str, float]:
-    """Start the trainer as the launcher does. Returns when each phase began, and when the first step ended."""
+    """Start the trainer as the launcher does. Returns when each phase began, when the first step ended, and the CPU
+    time of all its processes."""
+    import psutil
+
     from codex_tui.workers.process import trainer_environment
     from training.contract import cache
     from training.contract.run_directory import RunDirectory
@@ -83,7 +90,8 @@ def time_ours(python: Path, profile: Any, rows: Path, home: Path, name: str) -> 
             if process.poll() is not None:
                 sys.exit(run.log.read_text()[-3000:])
             times = read_times(run.events, started)
-        return times
+        keeper = psutil.Process(process.pid)
+        return times | {CPU: sum(sum(each.cpu_times()[:4]) for each in (keeper, *keeper.children(recursive=True)))}
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -138,20 +146,21 @@ def main() -> None:
         write_rows(rows, args.rows)
         config.write_text(json.dumps(make_config(profile, rows, home / "cache")))
         ours: list[dict[str, float]] = []
-        bares: list[float] = []
+        bares: list[tuple[float, float]] = []
         for pair in range(args.pairs + 1):
-            times, seconds = (
+            times, (seconds, cpu) = (
                 time_ours(python, profile, rows, home, f"run-{pair}"),
                 time_bare(python, config, home / "b"),
             )
             if pair:
                 ours.append(times)
-                bares.append(seconds)
+                bares.append((seconds, cpu))
                 print(f"pair {pair}: ours {times[FIRST_STEP]:.2f} s, bare {seconds:.2f} s", flush=True)
         ends = [times[FIRST_STEP] for times in ours]
-        ratios = [end / seconds for end, seconds in zip(ends, bares, strict=True)]
-        print(f"ours {statistics.median(ends):.2f} s ({min(ends):.2f} to {max(ends):.2f})")
-        print(f"bare {statistics.median(bares):.2f} s ({min(bares):.2f} to {max(bares):.2f})")
+        ratios = [end / seconds for end, (seconds, _) in zip(ends, bares, strict=True)]
+        for name, figures in ("ours", [(times[FIRST_STEP], times[CPU]) for times in ours]), ("bare", bares):
+            seconds, cpu = (statistics.median(each) for each in zip(*figures, strict=True))
+            print(f"{name} {seconds:.2f} s ({min(figures)[0]:.2f} to {max(figures)[0]:.2f}), CPU {cpu:.2f} s")
         print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
         for name in ours[0]:
             print(f"  {statistics.median(times.get(name, 0.0) for times in ours):6.2f} s  {name}")

@@ -25,7 +25,9 @@ FORKED_WORKERS = {"chat": PLAIN}  # the other workers import little, or replace 
 # The modules that the server of a program has imported. Unsloth changes transformers, so other programs run without it.
 PRELOADED = {
     "judging": (),
-    **dict.fromkeys(("batches", "packing", "questions", "reporter", "time_limits", "trackers"), UNSLOTH),
+    **dict.fromkeys(
+        ("batches", "packing", "questions", "reporter", "time_limits", "token_helper", "trackers"), UNSLOTH
+    ),
 }
 
 

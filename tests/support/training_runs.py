@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from codex_tui.base import locations
 from codex_tui.judge.books import load_profile_book
@@ -122,6 +125,23 @@ class Talk:
         messages = [{"role": "user", "content": question}]
         self.say(type="generate", id=1, messages=messages, adapter=adapter, **{"max_new_tokens": 64, **options})
         return "".join(m["text"] for m in self.until("end", "error") if m["type"] == "token")
+
+
+def write_many_rows(path: Path) -> str:
+    """Write so many rows that a helper process tokenises them. Returns the dataset's name."""
+    rows = ({"instruction": f"Which gun in wave {n}?", "response": f"Number {n}."} for n in range(12_000))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def find_token_helpers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes below `process` that tokenise for a trainer."""
+    helpers = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # a program that the libraries start ends at any moment
+            if child.cmdline()[-2:-1] == ["tokens"]:
+                helpers.append(child)
+    return helpers
 
 
 def events(run: RunDirectory, kind: str | None = None) -> list[dict[str, Any]]:

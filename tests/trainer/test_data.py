@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from support.training_runs import Trainer
+from support.training_runs import Trainer, demo_profile
+
+from training.dataset.source import DEMO_FILE
 
 
 def test_batches_equal_those_of_trl(trainer: Trainer, tmp_path: Path) -> None:
@@ -41,6 +44,18 @@ def test_rows_are_tokenised_once(trainer: Trainer) -> None:
         "first": ["", ""], "again": ["from the cache"], "another row": ["", ""], "another mask": ["", ""],
         "another template": ["", ""],
     }  # fmt: skip
+
+
+def test_the_helper_has_the_tokens_of_unsloths_tokenizer(trainer: Trainer, tmp_path: Path) -> None:
+    """What a helper has tokenised is used with the same tokenizer, and with no other one."""
+    user = replace(trainer, cache=tmp_path / "cache")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(DEMO_FILE.read_text() + '{"text": "A zombie comes in a wave."}\n')
+    run = user.run("compared", demo_profile(), str(rows))
+    found = user.run_program("token_helper", "compare", str(run.path))
+    used = {"nothing", "padding side"}  # padding decides no token of a row
+    assert found == {name: [name in used, True] for name in found}
+    assert len(found) > len(used)
 
 
 def test_a_sample_asks_a_row_that_the_template_accepts_with_its_tools(trainer: Trainer) -> None:

@@ -9,9 +9,10 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from support.config_file import read_config, write_config
-from support.training_runs import Trainer, demo_profile, events
+from support.training_runs import Trainer, demo_profile, events, find_token_helpers, write_many_rows
 
 from training.contract.run_directory import RunDirectory
 
@@ -62,8 +63,8 @@ def test_a_run_is_trained_by_one_process_only(program_trainer: Trainer) -> None:
 
 
 @pytest.mark.parametrize("how", ["control", "signal"])
-def test_a_stop_before_the_first_step_ends_at_once(program_trainer: Trainer, how: str) -> None:
-    run = program_trainer.run(f"early-{how}", demo_profile())
+def test_a_stop_before_the_first_step_ends_at_once(program_trainer: Trainer, tmp_path: Path, how: str) -> None:
+    run = program_trainer.run(f"early-{how}", demo_profile(), write_many_rows(tmp_path / "rows.jsonl"))
     run.request_stop("save")
     stale = run.control.stat().st_mtime - 3600  # meant for an earlier attempt: it must not stop this one
     os.utime(run.control, (stale, stale))
@@ -73,11 +74,14 @@ def test_a_stop_before_the_first_step_ends_at_once(program_trainer: Trainer, how
         assert run.read_stop_request() is None
         process.send_signal(signal.SIGHUP)  # a closed terminal is no request
         process.send_signal(signal.SIGINT)
+        helpers = find_token_helpers(process)
+        assert len(helpers) == (len(os.sched_getaffinity(0)) > 1)
         if how == "control":
             run.request_stop("terminate")
         else:
             process.send_signal(signal.SIGTERM)
         assert process.wait(300) == 0
+    assert psutil.wait_procs(helpers, 60)[1] == []
     stopped = events(run)[-1]
     assert (stopped["type"], stopped["step"], stopped["resumable"]) == ("stopped", 0, False)
 

@@ -24,6 +24,7 @@ from training.finetune.torchrun import end_with_torchrun
 from training.job import environ
 from training.job.job import check_dataset_unchanged, check_rows, describe_dataset_change, read_all_rows, read_job
 from training.job.model import local_folder
+from training.job.token_helper import TokenHelper
 
 
 def train(path: Path) -> int:
@@ -85,10 +86,12 @@ def _train(attempt: Attempt) -> int:
         local_folder(job.profile.model.name)
         done = end_without_step(attempt, job, limit) if ranks.is_main else None
         if done is None:
+            # One a node. A resume finds the tokens in the cache.
+            helper = TokenHelper.start(run, job, rows.rows) if not (ranks.local or attempt.resume_from) else None
             attempt.report_loading("Unsloth", 0)
             from training.finetune import sft
 
-            done = sft.train(attempt, job, rows, card, limit)
+            done = sft.train(attempt, job, rows, card, limit, helper)
         elif ranks.count > 1:  # the others do not know it
             attempt.end(done)
             os._exit(LOST_ANOTHER)

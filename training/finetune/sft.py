@@ -45,6 +45,7 @@ from training.job.examples import Examples, describe_other_reading, tokenise
 from training.job.job import Job
 from training.job.model import find_shape, hub_cache, read_config, resolve_source
 from training.job.prompt import describe_rows
+from training.job.token_helper import TokenHelper
 from training.memory.module_names import ModuleNames
 
 if TYPE_CHECKING:
@@ -52,8 +53,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit: TimeLimit) -> ev.Event:
-    """Fine-tune the model as `job` asks, within its time. Returns the attempt's last event. Raises every error."""
+def train(
+    attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit: TimeLimit, helper: TokenHelper | None
+) -> ev.Event:
+    """Fine-tune the model as `job` asks, within its time. `helper` may have tokenised the rows meanwhile. Returns the
+    attempt's last event. Raises every error."""
     profile, emit, ranks = job.profile, attempt.events.emit, attempt.ranks
     started = time.monotonic()
     on_gpu = torch.cuda.is_available()
@@ -97,6 +101,7 @@ def train(attempt: Attempt, job: Job, rows: Rows, card: Card | None, time_limit:
                 ev.Phase(name="tokenising", detail=detail, done=done, total=len(rows.rows), unit="rows")
             ),
             cache=job.cache,
+            wait=helper.wait if helper else None,
         )
     if count := len(examples.refused):
         first = next(iter(examples.refused.values()))

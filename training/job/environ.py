@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 from training.contract import telemetry
@@ -63,6 +64,11 @@ def prepare(profile: Profile, cache: Path, rank: int = 0) -> None:
         os.environ["UNSLOTH_CPU_BF16"] = "0"
     if profile.model.name == llama.NAME:  # on such small matrices, threads wait for each other longer than they work
         os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def block_torch() -> None:
+    """Make `import torch` fail in this process: transformers works without it, and starts in a second."""
+    sys.modules["torch"] = None  # type: ignore[assignment]
 
 
 def _fix_segments_under_wsl() -> None:

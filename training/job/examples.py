@@ -27,6 +27,10 @@ BATCH_ROWS = 256
 PROGRESS_SECONDS = 0.25
 FROM_CACHE = "from the cache"
 
+Progress = Callable[[int, str], None]
+Wait = Callable[[Path, Progress], None]
+"""`TokenHelper.wait`, of the module `token_helper`."""
+
 
 @dataclass
 class Examples:
@@ -63,11 +67,12 @@ def tokenise(
     profile: Profile,
     *,
     eval_rows: set[int],
-    progress: Callable[[int, str], None],
+    progress: Progress,
     cache: Path | None = None,
+    wait: Wait | None = None,
 ) -> Examples:
     """Tokenise all rows, and cut or drop long ones. `eval_rows` are the positions of the evaluation rows. Rows that
-    were tokenised before are read from `cache`.
+    were tokenised before are read from `cache`; `wait` waits for a process that may fill it.
 
     Calls `progress` with the number of rows done, a few times a second, and with where their tokens come from. Raises
     TrainingFailure if the chat template refuses a row, unless the profile skips bad rows, and if rows are too long, if
@@ -79,6 +84,7 @@ def tokenise(
         RowEncoder(tokenizer, profile.dataset),
         progress,
         cache and kept_tokens.cache_path(cache, rows, tokenizer, profile.dataset),
+        wait,
     )
     for position, (row, encoded) in enumerate(zip(rows, all_encoded, strict=True)):
         if encoded.refusal:
@@ -98,23 +104,38 @@ def tokenise(
 
 
 def _encode(
-    rows: list[Row], encoder: RowEncoder, progress: Callable[[int, str], None], path: Path | None
+    rows: list[Row],
+    encoder: RowEncoder,
+    progress: Progress,
+    path: Path | None,
+    wait: Wait | None,
 ) -> Iterator[EncodedRow]:
     """Yield each row with its tokens, from the cache at `path` if it has them. Otherwise they are put there."""
+    if path and wait:
+        wait(path, progress)
     if path and (known := kept_tokens.load(path, len(rows))):
         progress(len(rows), FROM_CACHE)
         yield from known
-        return
-    encoded: list[EncodedRow] = []
-    reported_at = 0.0
+    else:
+        yield from encode_rows(rows, encoder, lambda done: progress(done, ""), path)
+
+
+def encode_rows(
+    rows: list[Row], encoder: RowEncoder, progress: Callable[[int], object], path: Path | None
+) -> Iterator[EncodedRow]:
+    """Tokenise the rows, yield each of them, and put all tokens into the cache at `path`. Calls `progress` with the
+    number of rows done, a few times a second."""
+    tokens, done, reported_at = kept_tokens.Tokens(), 0, 0.0
     for batch in map(encoder.encode, _batches(rows)):
         yield from batch
-        encoded += batch
-        if len(encoded) == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
+        if path:
+            tokens.add(batch)
+        done += len(batch)
+        if done == len(rows) or time.monotonic() - reported_at > PROGRESS_SECONDS:
             reported_at = time.monotonic()
-            progress(len(encoded), "")
+            progress(done)
     if path:
-        kept_tokens.save(path, encoded)
+        tokens.save(path)
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

@@ -52,7 +52,9 @@ def hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     """A hash of everything that decides the tokens of a row: the vocabulary, its rules and the chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     vocabulary = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    parts = (type(tokenizer).__name__, vocabulary, str(tokenizer.chat_template), str(tokenizer.special_tokens_map))
+    parts = [type(tokenizer).__name__, vocabulary, str(tokenizer.chat_template), str(tokenizer.special_tokens_map)]
+    if getattr(backend, "encode_special_tokens", False):  # the only setting that `to_str` leaves out
+        parts.append("encode_special_tokens")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -66,32 +68,52 @@ def cache_path(cache: Path, rows: Sequence[Row], tokenizer: PreTrainedTokenizerB
     return kept.cache_path(cache, "tokens", VERSION, content.hexdigest(), hash_tokenizer(tokenizer), library, *settings)
 
 
-def save(path: Path, rows: Sequence[EncodedRow]) -> None:
-    """Write the tokens to the cache, unless they are too many. Errors are ignored: the cache is never needed."""
-    sequences = [sequence for row in rows for sequence in row.sequences]
-    size = 4 * sum(len(sequence.input_ids) for sequence in sequences)
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if size > min(MAX_BYTES, FREE_SHARE * shutil.disk_usage(path.parent).free):
+class Tokens:
+    """Collects the tokens of rows for the cache, until they are too many."""
+
+    def __init__(self) -> None:
+        self._ids, self._spans = array("I"), array("I")
+        self._sequences, self._tokens, self._answers = array("I"), array("I"), array("I")
+        self._refused: dict[int, str] = {}
+        self._faults = TemplateFaults()
+
+    @property
+    def size(self) -> int:
+        return self._ids.itemsize * len(self._ids)
+
+    def add(self, rows: Sequence[EncodedRow]) -> None:
+        """Add the tokens of the next rows."""
+        if self.size > MAX_BYTES:
             return
-        ids, spans, faults = array("I"), array("I"), TemplateFaults()
-        for sequence in sequences:
-            ids.extend(sequence.input_ids)
-            for span in sequence.spans:
-                spans.extend(span)
         for row in rows:
-            faults.add(row.faults)
-        cached = _Cached(
-            version=VERSION,
-            ids=memoryview(ids),
-            sequences=memoryview(array("I", [len(row.sequences) for row in rows])),
-            tokens=memoryview(array("I", [len(sequence.input_ids) for sequence in sequences])),
-            answers=memoryview(array("I", [len(sequence.spans) for sequence in sequences])),
-            spans=memoryview(spans),
-            refused={position: row.refusal for position, row in enumerate(rows) if row.refusal},
-            faults=faults,
-        )
-        kept.save(path, cached, MAX_FILES)
+            if row.refusal:
+                self._refused[len(self._sequences)] = row.refusal
+            self._sequences.append(len(row.sequences))
+            self._faults.add(row.faults)
+            for sequence in row.sequences:
+                self._ids.extend(sequence.input_ids)
+                self._tokens.append(len(sequence.input_ids))
+                self._answers.append(len(sequence.spans))
+                for span in sequence.spans:
+                    self._spans.extend(span)
+
+    def save(self, path: Path) -> None:
+        """Write the tokens to the cache, unless they are too many. Errors are ignored: the cache is never needed."""
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.size > min(MAX_BYTES, FREE_SHARE * shutil.disk_usage(path.parent).free):
+                return
+            cached = _Cached(
+                version=VERSION,
+                ids=memoryview(self._ids),
+                sequences=memoryview(self._sequences),
+                tokens=memoryview(self._tokens),
+                answers=memoryview(self._answers),
+                spans=memoryview(self._spans),
+                refused=self._refused,
+                faults=self._faults,
+            )
+            kept.save(path, cached, MAX_FILES)
 
 
 def load(path: Path, rows: int) -> list[EncodedRow] | None:

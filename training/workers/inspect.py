@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -62,7 +61,7 @@ def serve(target: Path) -> int:
         with pipe.repeat_loading():
             job = read_job(target)
             environ.prepare(job.profile, job.cache)
-            block_torch()
+            environ.block_torch()
             inspector = RowInspector(job, pipe)
             ready = inspector.prepare()
         pipe.send(ready)
@@ -84,11 +83,6 @@ def serve(target: Path) -> int:
         except Exception as error:  # noqa: BLE001  this request failed; the next one may not
             pipe.send_error(error, request.index if isinstance(request, ShowRow) else None)
     return 0
-
-
-def block_torch() -> None:
-    """Makes `import torch` fail in this process: transformers works without it, and starts in a second."""
-    sys.modules["torch"] = None  # type: ignore[assignment]
 
 
 class RowInspector:

@@ -17,9 +17,17 @@ ROWS = [
 ]
 
 
+def save(path: Path) -> None:
+    """Keep ROWS, which come in two batches."""
+    tokens = kept_tokens.Tokens()
+    tokens.add(ROWS[:2])
+    tokens.add(ROWS[2:])
+    tokens.save(path)
+
+
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "cache" / "x.tokens"
-    kept_tokens.save(path, ROWS)
+    save(path)
     found = kept_tokens.load(path, 3)
     assert found is not None
     assert [(row.sequences, row.refusal) for row in found] == [(row.sequences, row.refusal) for row in ROWS]
@@ -32,7 +40,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
 def test_the_tokens_of_other_rows_or_damaged_ones_are_not_used(tmp_path: Path) -> None:
     path = tmp_path / "x.tokens"
     assert kept_tokens.load(path, 3) is None
-    kept_tokens.save(path, ROWS)
+    save(path)
     assert kept_tokens.load(path, 4) is None
     content = path.read_bytes()
     for place in range(0, len(content), 7):
@@ -45,13 +53,13 @@ def test_the_tokens_of_other_rows_or_damaged_ones_are_not_used(tmp_path: Path) -
 def test_too_many_tokens_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.tokens"
     monkeypatch.setattr(kept_tokens, "MAX_BYTES", 4 * 5)
-    kept_tokens.save(path, ROWS)
+    save(path)
     assert not path.exists()
     monkeypatch.setattr(kept_tokens, "MAX_BYTES", 4 * 6)
-    kept_tokens.save(path, ROWS)
+    save(path)
     assert path.exists()
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    kept_tokens.save(tmp_path / "file" / "x.tokens", ROWS)
+    save(tmp_path / "file" / "x.tokens")
