@@ -77,6 +77,13 @@ def estimate_pass_use(lengths: Counter[int], profile: Profile) -> PassUse | None
     return PassUse(passes / steps, sum(rows) / (passes * pass_tokens))
 
 
+def count_timed_rows(lengths: Sequence[int], size: int, pass_tokens: int | None) -> int:
+    """Count the rows whose time tells that of a batch of `size` rows: the whole batch, or as many rows as fill one pass
+    of `pass_tokens` tokens. A batch of packed rows may have so many passes that it takes minutes."""
+    size = min(size, len(lengths))
+    return size if pass_tokens is None else max(1, min(size, int(pass_tokens / fmean(lengths))))
+
+
 def draw_usual_batches(lengths: Sequence[int], size: int, *, is_padded: bool, number: int) -> list[list[int]]:
     """Draw `number` batches of `size` rows, as training does, that are as long as a batch is on average. `lengths` are
     the tokens of the rows, and the result has positions in it."""

@@ -21,7 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training.contract import events as ev
 from training.contract.profile import Profile
 from training.contract.units import MIB
-from training.dataset.passes import choose_usual_batch, draw_usual_batches
+from training.dataset.passes import choose_usual_batch, count_timed_rows, draw_usual_batches
 from training.finetune.attempt import Attempt
 from training.finetune.packing import Row, find_largest_pass
 from training.finetune.random_states import keep_random_states
@@ -122,14 +122,12 @@ class Probe(TrainerCallback):
         self._trainer.training_step(self._trainer.model_wrapped, batch, num_items_in_batch=learned)
 
     def _time_step(self) -> float:
-        """Return the seconds of a step of usual length, without the work of the optimizer."""
-        args, rows = self._trainer.args, self._examples.train
-        batches = draw_usual_batches(
-            [len(row["input_ids"]) for row in rows],
-            args.per_device_train_batch_size,
-            is_padded=self._trainer.pass_tokens is None,
-            number=1 + MAX_TIMED_BATCHES,
-        )
+        """Return the seconds of a step of usual length, without the work of the optimizer. Of packed rows only one pass
+        is timed each time."""
+        args, rows, pass_tokens = self._trainer.args, self._examples.train, self._trainer.pass_tokens
+        lengths, size = [len(row["input_ids"]) for row in rows], min(args.per_device_train_batch_size, len(rows))
+        timed = count_timed_rows(lengths, size, pass_tokens)
+        batches = draw_usual_batches(lengths, timed, is_padded=pass_tokens is None, number=1 + MAX_TIMED_BATCHES)
 
         seconds: list[float] = []
         for batch in batches:
@@ -138,16 +136,18 @@ class Probe(TrainerCallback):
             if sum(seconds[1:]) > MAX_TIMED_SECONDS:
                 break
         # The first one comes after an evaluation, and may load kernels.
-        return args.gradient_accumulation_steps * median(seconds[1:])
+        return args.gradient_accumulation_steps * size / timed * median(seconds[1:])
 
     def _time_evaluation(self) -> float:
-        """Return the seconds of an evaluation, from a batch of usual length, which the first time may load kernels."""
-        rows, size = self._examples.eval, self._trainer.args.per_device_eval_batch_size
+        """Return the seconds of an evaluation, from a batch of usual length, which the first time may load kernels. Of
+        packed rows only one pass is timed."""
+        rows, pass_tokens = self._examples.eval, self._trainer.eval_pass_tokens
         lengths = [len(row["input_ids"]) for row in rows]
-        batch = choose_usual_batch(lengths, size, is_padded=self._trainer.eval_pass_tokens is None)
+        timed = count_timed_rows(lengths, self._trainer.args.per_device_eval_batch_size, pass_tokens)
+        batch = choose_usual_batch(lengths, timed, is_padded=pass_tokens is None)
         runs = (measure_seconds(self._evaluate, [rows[place] for place in batch]) for _ in range(2))
         seconds = min(max(self._ranks.gather(run)) for run in runs)
-        return seconds * math.ceil(len(rows) / size / self._ranks.count)
+        return seconds * math.ceil(len(rows) / timed / self._ranks.count)
 
     def _measure(self, tokens: int) -> ev.Probe:
         """Read the peaks of memory, and keep them for later forecasts."""

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.contract.profile import Profile
-from training.dataset.passes import choose_usual_batch, draw_usual_batches, estimate_pass_use, group_rows
+from training.dataset.passes import (
+    choose_usual_batch,
+    count_timed_rows,
+    draw_usual_batches,
+    estimate_pass_use,
+    group_rows,
+)
 
 
 def profile(batch: int, accumulation: int, **dataset: Any) -> Profile:
@@ -104,6 +110,25 @@ def test_the_drawn_batches_are_as_long_as_batches_of_training_are_on_average() -
     for batch in draw_usual_batches(spread, 4, is_padded=True, number=3):
         assert max(spread[place] for place in batch) == pytest.approx(80.8, abs=4)  # the mean of the longest of four
     assert draw_usual_batches([5, 7], 8, is_padded=True, number=1) in ([[0, 1]], [[1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "size", "pass_tokens", "rows"),
+    [
+        ([25] * 100, 64, 100, 4),
+        ([10, 40] * 50, 64, 100, 4),
+        ([60] * 100, 64, 100, 1),
+        ([150] * 100, 64, 100, 1),
+        ([25] * 100, 2, 100, 2),
+        ([25] * 3, 64, 1000, 3),
+        ([25] * 100, 64, None, 64),
+        ([25] * 3, 64, None, 3),
+    ],
+)
+def test_of_packed_rows_only_one_pass_is_timed(
+    lengths: list[int], size: int, pass_tokens: int | None, rows: int
+) -> None:
+    assert count_timed_rows(lengths, size, pass_tokens) == rows
 
 
 def test_the_batch_of_an_evaluation_is_one_that_it_will_have() -> None:
