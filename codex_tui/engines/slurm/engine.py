@@ -74,6 +74,8 @@ class SlurmEngine(SharedFolder):
         if state.status != "waiting":
             run.write_request(request)
             return
+        if not job:  # the program that submits it waits for Slurm's answer, and scancel may take "" for all jobs
+            raise CodexError(f"{run.name} is being submitted.", "Try it again in a minute.")
         # The job has no keeper that could read RUN/control.
         if request.word == "resume":
             _run_command("scontrol", "release", job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.training_runs import demo_profile
@@ -14,6 +15,7 @@ from codex_tui.engines.slurm.engine import SlurmEngine
 from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
 from codex_tui.engines.slurm.programs import NoAnswer, Refused, run_program
 from codex_tui.engines.slurm.submission import make_options, make_script
+from training.contract.control import Request, Word
 from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
 
@@ -100,6 +102,21 @@ def test_a_submission_without_an_answer_is_not_found_in_the_job_of_another_folde
     write_program(tmp_path, monkeypatch, "squeue", script)
     record = SlurmEngine().look(run)
     assert (record.job, record.status) == ("7", "waiting")
+
+
+@pytest.mark.parametrize("word", ["save", "terminate", "park", "resume", "kill"])
+def test_a_job_whose_id_is_not_known_yet_is_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: Word | Literal["kill"]
+) -> None:
+    run, engine = RunDirectory(tmp_path / "demo-1"), SlurmEngine()
+    run.create()
+    run.write_engine(EngineRecord("slurm", submitted=time.time()))
+    write_program(tmp_path, monkeypatch, "squeue", "true")
+    for program in ("scancel", "scontrol"):
+        write_program(tmp_path, monkeypatch, program, f"touch {tmp_path}/asked")
+    with pytest.raises(CodexError, match=r"demo-1 is being submitted\."):
+        engine.kill(run) if word == "kill" else engine.ask(run, Request(word))
+    assert not (tmp_path / "asked").exists() and not run.control.exists()
 
 
 def test_an_error_is_one_line_and_no_answer_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
