@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from training.contract import events as ev
-from training.contract.control import Request, StopLevel
+from training.contract.control import StopLevel
 from training.contract.end_event import read_end_event
 from training.contract.run_directory import RunDirectory
 from training.contract.slurm import JOB_VARIABLE
@@ -101,7 +101,8 @@ class BatchJob:
             return Finish(TOO_SHORT)
         answer = _ask_slurm("requeuehold" if is_by_hand else "requeue", self._job)
         if answer.is_yes:
-            if is_by_hand and run.read_request() == Request("resume"):  # it came meanwhile, and nobody else obeys it
+            request = run.read_request() if is_by_hand else None
+            if request and request.word == "resume":  # it came meanwhile, and nobody else obeys it
                 _ask_slurm("release", self._job)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it to what the job has left
             return Finish()

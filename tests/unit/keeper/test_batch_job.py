@@ -11,6 +11,7 @@ import pytest
 from support.kept_runs import make_run
 
 from training.contract import events as ev
+from training.contract.card_queue import NOW
 from training.contract.control import Request
 from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
@@ -138,9 +139,9 @@ def test_a_job_that_may_not_return_ends_at_the_limit_and_keeps_a_parked_run_unti
     assert job.leave(run, is_by_hand=True) == Finish(ev.Stopped(step=3))
 
 
-@pytest.mark.parametrize("limit_comes", [False, True])
+@pytest.mark.parametrize(("limit_comes", "reason"), [(False, ""), (True, ""), (False, NOW)])
 def test_a_parked_run_waits_for_its_person_in_the_queue_too(
-    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_comes: bool
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit_comes: bool, reason: str
 ) -> None:
     job = find_job(run, monkeypatch)
     answer(tmp_path, "exit 0")
@@ -148,7 +149,7 @@ def test_a_parked_run_waits_for_its_person_in_the_queue_too(
         warn(job, run)
         save(run, 3)
     assert job.leave(run, is_by_hand=True) == Finish()
-    run.write_request(Request("resume"))
+    run.write_request(Request("resume", reason))
     assert job.leave(run, is_by_hand=True) == Finish()
     assert read_questions(tmp_path) == ["requeuehold 7", "requeuehold 7", "release 7"]
 
