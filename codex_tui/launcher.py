@@ -151,8 +151,7 @@ def _bring_back(run: RunDirectory, until: float | None, *, wait: bool) -> Resume
     point = ResumePoint(watched.held.step if watched.held else watched.state.step)
     change_deadline(run, until, point.step)
     if not (wait and watched.status == "queued"):
-        # A run that waits for nothing but its turn starts at once at any request, also with keepers that know no NOW.
-        find_engine(run).ask(run, Request("resume", "" if wait or watched.status == "queued" else NOW))
+        find_engine(run).ask(run, Request("resume", "" if wait else NOW))
     return point
 
 

@@ -26,6 +26,7 @@ from codex_tui.engines.ssh.watching import find_note, forget_note, look_over
 from codex_tui.runs.follower import snapshot
 from codex_tui.runs.outcome import explain_config_error, find_last_checkpoint
 from codex_tui.runs.resume_point import ResumePoint
+from training.contract.card_queue import NOW
 from training.contract.config import ConfigError
 from training.contract.control import Request
 from training.contract.engine import EngineRecord
@@ -38,7 +39,7 @@ COMMANDS = {
     "save": ["stop", "--exact"],
     "terminate": ["stop", "--exact"],
     "park": ["park", "--exact"],
-    "resume": ["resume", "--exact", "--now"],
+    "resume": ["resume", "--exact"],
 }
 
 
@@ -97,6 +98,8 @@ class SshEngine:
 
     def ask(self, run: RunDirectory, request: Request) -> None:
         command, *options = COMMANDS[request.word]
+        if request.word == "resume":
+            options.append("--now" if request.reason == NOW else "--queue")
         _Place.of(run).call(command, *options)
         if request.word != "resume":
             run.write_request(request)  # until the next look brings what is over there
