@@ -33,7 +33,7 @@ def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, floa
         parks = checkpointing == "unsloth" and profile.model.max_seq_length >= MIN_PARKED_TOKENS
         on_gpu = INPUTS_ON_GPU if parks and hidden > MIN_PARKED_BYTES else shape.num_hidden_layers
         layers = (6 + on_gpu) * hidden + attention + 3 * inner
-        if _masks_rows(profile, shape):
+        if masks_rows(profile, shape):
             scores = MASKED_SCORE_BYTES * tokens**2 * shape.num_attention_heads
             layers = max(layers, (6 + on_gpu) * hidden + attention + scores)
     layers += 4 * tokens * (shape.num_attention_heads + 2)  # the statistics of attention and norms
@@ -50,7 +50,7 @@ def _compute_attention_bytes(shape: ModelShape, tokens: int, length: int) -> flo
     return 4 * tokens * (shape.num_attention_heads + shape.num_key_value_heads) * shape.head_dim + scores
 
 
-def _masks_rows(profile: Profile, shape: ModelShape) -> bool:
+def masks_rows(profile: Profile, shape: ModelShape) -> bool:
     """Whether the rows of a pass attend to each other and are then masked, which takes memory for each pair of tokens
     of the pass. A pass with a single row takes less."""
     return shape.model_type.startswith("gemma3") and profile.training.packing != "off"
@@ -67,7 +67,7 @@ def _compute_evaluation_bytes(profile: Profile, shape: ModelShape) -> float:
     no gradients.
 
     Padded rows have a mask with two bytes for each pair of tokens, and a copy of it while it is made. Packed rows, and
-    a batch of one row, have none.
+    a batch of one row, have none, except for the masked scores of Gemma 3.
     """
     if not profile.dataset.eval_fraction and profile.evaluation.book is None:
         return 0.0
@@ -75,10 +75,10 @@ def _compute_evaluation_bytes(profile: Profile, shape: ModelShape) -> float:
     tokens = length * batch
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
     attention = _compute_attention_bytes(shape, tokens, length)
-    mask = 4 * tokens * length if batch > 1 and profile.training.packing == "off" else 0
-    if _masks_rows(profile, shape):
-        mask = MASKED_SCORE_BYTES // 2 * tokens**2 * shape.num_attention_heads
+    pairs = 4 * tokens * length if batch > 1 and profile.training.packing == "off" else 0
+    if masks_rows(profile, shape):
+        pairs = MASKED_SCORE_BYTES // 2 * tokens**2 * shape.num_attention_heads
     tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
     return max(
-        6 * hidden + attention + 3 * inner + mask, 2 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
+        6 * hidden + attention + 3 * inner + pairs, 2 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
     )

@@ -72,7 +72,7 @@ def find_faster(
 
     larger = [*takewhile(fits, _list_larger_batches(profile))]
     worth = [each for each in larger if estimate_saved(profile, each)[0] >= MIN_SAVED]
-    best = next((each for each in worth if estimate_saved(each, worth[-1])[0] < MIN_SAVED_MORE), None)
+    best = next((each for each in worth if all(estimate_saved(each, it)[0] < MIN_SAVED_MORE for it in worth)), None)
     if best is None:
         return None
     needs = forecast(best, shape, machine).device_mib - forecast(profile, shape, machine).device_mib

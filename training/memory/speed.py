@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.contract.profile import Profile
-from training.memory.activations import MIN_PARKED_TOKENS, count_tile_tokens
+from training.memory.activations import MASKED_SCORE_BYTES, MIN_PARKED_TOKENS, count_tile_tokens, masks_rows
 from training.memory.forecast import STREAMED_LAYERS, streamed_bytes
 from training.memory.model_shape import NEVER_PACKED, ModelShape
 
@@ -158,11 +158,13 @@ def _estimate_pass(
     forwards = 2 if profile.training.gradient_checkpointing else 1  # checkpointing repeats the forward pass
     operations = tokens * linear * (forwards * FORWARD + BACKWARD)
     operations += tokens * shape.embedding_parameters * (FORWARD + BACKWARD)
-    attention = 2 * row_tokens * shape.num_attention_heads * shape.head_dim  # causal: half of the scores
-    operations += tokens * layers * attention * (forwards + 2)
+    attended = 2 * tokens if masks_rows(profile, shape) else row_tokens  # causal: half of the scores of a row
+    operations += tokens * layers * 2 * attended * shape.num_attention_heads * shape.head_dim * (forwards + 2)
     weight_bytes = NF4_BYTES + 2 * HALF_BYTES if profile.model.load_in_4bit else HALF_BYTES  # unpacked, then read
     tiles = max(1.0, tokens / count_tile_tokens(profile.training.loss_tile_mib))  # each reads the output head
     moved = (forwards + 1) * linear * weight_bytes + tiles * 2 * shape.embedding_parameters * HALF_BYTES
+    if masks_rows(profile, shape):  # the scores are written and read: half of the bytes forward, all of them backward
+        moved += (forwards + 2) * MASKED_SCORE_BYTES * layers * tokens**2 * shape.num_attention_heads
     kernels = layers * KERNELS_PER_LAYER
     busy = (
         operations / (rates.operations * reach.operations)

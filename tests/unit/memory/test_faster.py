@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from benchmarks.random_models import SHAPES
 
 from codex_tui.base.locations import shipped_profiles
 from codex_tui.profiles.resolve import load_profile
@@ -105,6 +106,14 @@ def test_padding_is_expected_where_rows_are_not_packed(card: Machine) -> None:
     packed = make_profile(training=split(1, 4), model={"max_seq_length": 512})
     assert find_faster(packed, LLAMA_3B, H200, 100) is None
     assert find_faster(packed, gemma2, H200, 100) is not None
+
+
+def test_passes_of_gemma_3_stay_small_because_all_tokens_of_a_pass_attend_to_each_other() -> None:
+    """A pass of eight times the tokens computes 64 times the scores, so the largest pass that fits is not the best."""
+    gemma3, card = ModelShape.from_config(SHAPES["gemma3-1b"]), replace(H200, card_mib=200_000)
+    for model_type, batch in (("gemma3_text", 4), ("llama", 16)):
+        faster = find_faster(make_profile(training=split(1, 16)), replace(gemma3, model_type=model_type), card)
+        assert faster is not None and faster.batch == batch
 
 
 def test_processes_that_keep_the_batch_divide_its_accumulation() -> None:
