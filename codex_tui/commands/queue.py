@@ -9,13 +9,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from codex_tui.base.errors import DONE, BadInput
 from codex_tui.commands.options import RUN_HELP
+from training.contract.ticket import TicketState
 
 if TYPE_CHECKING:
-    from codex_tui.runs.queue import Move, Place
+    from codex_tui.runs.queue import Move
     from training.contract.ticket import Ticket
 
 INDENT = "    "  # before the reason why a run waits
@@ -60,7 +63,7 @@ def run_queue(args: argparse.Namespace) -> int:
         return _list_there(args)
     entries = list_entries()
     if args.json:
-        print(json.dumps([entry.as_json() for entry in entries], indent=2))
+        print(json.dumps(msgspec.to_builtins(entries), indent=2))
     elif entries:
         print("\n".join(draw_queue(entries)))
     else:
@@ -76,7 +79,6 @@ def run_queue(args: argparse.Namespace) -> int:
 def _list_there(args: argparse.Namespace) -> int:
     """Print what the remote's own app says of the queues over there."""
     from codex_tui.base.progress import Progress
-    from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
     from codex_tui.engines.ssh.remote.app import RemoteApp
     from codex_tui.engines.ssh.remote.remotes import find_remote
@@ -87,11 +89,14 @@ def _list_there(args: argparse.Namespace) -> int:
     with print_progress() as report:
         report(Progress(f"asking {app.remote.name} for its queues"))
         app.ensure(report)
-        if args.json:
-            text = json.dumps(app.call("queue", "--json"), indent=2)
-        else:
-            text = app.connection.run(app.make_command("queue")).decode(errors="replace")
-    print(clean(text.rstrip(), newlines=True))
+        answer = app.call("queue", "--json")
+    if args.json:
+        print(json.dumps(answer, indent=2))
+    elif entries := msgspec.convert(answer, list[Entry]):
+        print("\n".join(draw_queue(entries)))
+    else:
+        name = app.remote.name
+        print(f"No run trains or waits on {name}. Queue one with: codex-tui train PROFILE --on {name} --queue")
     return DONE
 
 
@@ -127,29 +132,21 @@ def _refuse_place(args: argparse.Namespace) -> None:
         )
 
 
-class Entry(NamedTuple):
-    """One run of a queue, and about when it starts and how long it then takes, in seconds; None where not known."""
+class Entry(msgspec.Struct, frozen=True):
+    """One run of the queue of `card`, as --json prints it. `ticket` is the state of its place in the queue, and `state`
+    that of the run. The seconds until it starts, and those that it then takes, are None where not known."""
 
-    place: Place
+    name: str
+    directory: str
+    card: str
+    cards: list[str]  # all that the run trains on
+    position: int | None
+    ticket: TicketState
     state: str
     reason: str
     ends: str
-    starts_in: float | None
-    takes: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.place.ticket.run,
-            "directory": str(self.place.run.path),
-            "card": self.place.queue.cards[0],
-            "cards": list(self.place.ticket.cards),
-            "position": self.place.position,
-            "state": self.state,
-            "reason": self.reason,
-            "ends": self.ends,
-            "starts_in_seconds": None if self.starts_in is None else round(self.starts_in),
-            "seconds_left": None if self.takes is None else round(self.takes),
-        }
+    starts_in_seconds: int | None
+    seconds_left: int | None
 
 
 def list_entries() -> list[Entry]:
@@ -169,7 +166,21 @@ def list_entries() -> list[Entry]:
         has_no_event = place.ticket.state == "queued" or watched.ended  # of its present keeper
         state = held.state if held else place.ticket.state if has_no_event else watched.status
         reason, ends = (held.reason, held.ends) if held else ("", "")
-        entries.append(Entry(place, state, reason, ends, starts_in, takes))
+        entries.append(
+            Entry(
+                name=place.ticket.run,
+                directory=str(place.run.path),
+                card=place.queue.cards[0],
+                cards=list(place.ticket.cards),
+                position=place.position,
+                ticket=place.ticket.state,
+                state=state,
+                reason=reason,
+                ends=ends,
+                starts_in_seconds=None if starts_in is None else round(starts_in),
+                seconds_left=None if takes is None else round(takes),
+            )
+        )
     return entries
 
 
@@ -198,17 +209,18 @@ def _estimate_starts(tickets: Iterable[Ticket], left: Mapping[str, float | None]
 
 def draw_queue(entries: list[Entry]) -> Iterator[str]:
     from codex_tui.base.text import clean
+    from training.contract.ticket import describe_cards
 
-    width = max(4, *(len(clean(entry.place.ticket.run)) for entry in entries))
+    width = max(4, *(len(clean(entry.name)) for entry in entries))
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-    cards = list(dict.fromkeys(entry.place.card for entry in entries))
-    for card in cards:
-        yield f"{card[:1].upper()}{card[1:]}"
-        for entry in (entry for entry in entries if entry.place.card == card):
-            position = f"{entry.place.position:>3}" if entry.place.position else "  ·"
-            others = entry.place.other_cards
+    for card in dict.fromkeys(entry.card for entry in entries):
+        title = clean(describe_cards([card]))
+        yield f"{title[:1].upper()}{title[1:]}"
+        for entry in (entry for entry in entries if entry.card == card):
+            position = f"{entry.position:>3}" if entry.position else "  ·"
+            others = clean(describe_cards([other for other in entry.cards if other != card]))
             time = ", ".join(filter(None, (others and f"with {others}", _describe_time(entry))))
-            row = f"{position}  {clean(entry.place.ticket.run):<{width}}  {entry.state:<10}  {time}"
+            row = f"{position}  {clean(entry.name):<{width}}  {clean(entry.state):<10}  {time}"
             yield row.rstrip()
             remark = clean(" ".join(filter(None, (entry.reason and f"{entry.reason.rstrip('.')}.", entry.ends))))
             yield from textwrap.wrap(remark, max(20, room), initial_indent=INDENT, subsequent_indent=INDENT)
@@ -217,10 +229,10 @@ def draw_queue(entries: list[Entry]) -> Iterator[str]:
 def _describe_time(entry: Entry) -> str:
     from codex_tui.base.text import format_duration
 
-    takes = "" if entry.takes is None else format_duration(entry.takes)
-    if entry.place.ticket.state == "training":
+    takes = "" if entry.seconds_left is None else format_duration(entry.seconds_left)
+    if entry.ticket == "training":
         return f"{takes} left" if takes else ""
-    if entry.place.ticket.state != "queued":  # no clock runs down while it is parked
+    if entry.ticket != "queued":  # no clock runs down while it is parked
         return f"takes about {takes} more" if takes else ""
-    start = "" if entry.starts_in is None else f"starts in about {format_duration(entry.starts_in)}"
+    start = "" if entry.starts_in_seconds is None else f"starts in about {format_duration(entry.starts_in_seconds)}"
     return ", ".join(filter(None, (start, takes and f"takes about {takes}"))) or "no speed of its model is known yet"

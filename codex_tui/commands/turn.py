@@ -85,7 +85,7 @@ def print_places(runs: Sequence[RunDirectory]) -> None:
     from codex_tui.runs.follower import snapshot
 
     names = {run.name for run in runs}
-    if entries := [entry for entry in list_entries() if entry.place.ticket.run in names]:
+    if entries := [entry for entry in list_entries() if entry.name in names]:
         print("\n".join(draw_queue(entries)))
     for run in runs:
         if run.read_engine():

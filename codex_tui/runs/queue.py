@@ -11,7 +11,7 @@ from training.contract.card_queue import CardQueue
 from training.contract.config import ConfigError, RunConfig
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
-from training.contract.ticket import HAS_CARD, Ticket, describe_cards, describe_runs_before
+from training.contract.ticket import HAS_CARD, Ticket, describe_runs_before
 from training.memory.visible_gpu import name_cards, read_devices
 
 Move = Literal["up", "down", "first", "last"] | int
@@ -28,15 +28,6 @@ class Place(NamedTuple):
     @property
     def run(self) -> RunDirectory:
         return RunDirectory(locations.runs_home() / self.ticket.run)
-
-    @property
-    def card(self) -> str:
-        return describe_cards(self.queue.cards)
-
-    @property
-    def other_cards(self) -> str:
-        """The words for the other cards of a run that trains on several; "" if there is none."""
-        return describe_cards([card for card in self.ticket.cards if card not in self.queue.cards])
 
 
 def find_queue(profile: Profile) -> CardQueue:

@@ -130,4 +130,9 @@ def test_the_queue_of_a_remote_is_listed(run: RunDirectory, capsys: pytest.Captu
     [entry] = json.loads(capsys.readouterr().out)
     assert (entry["name"], entry["state"]) == ("small-1", "training")
     stopping.stop(run)
-    until(lambda: status_of(run) == "stopped")
+    until(lambda: status_of(run) == "stopped" and not find_there(run).is_live())
+    capsys.readouterr()
+    assert main(["queue", "--on", "box"]) == 0  # what it advises is a command for this machine
+    assert "No run trains or waits on box. Queue one with: codex-tui train PROFILE --on box --queue" in (
+        capsys.readouterr().out
+    )
