@@ -59,13 +59,17 @@ def run_forecast(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
     from codex_tui.data.duration import find_speed
     from codex_tui.data.speed import find_last_speed_on
+    from codex_tui.engines.ssh.remote.remotes import find_remote
     from codex_tui.machine.forecast import forecast_resources
     from codex_tui.profiles.library import find_profile, require_profile
     from codex_tui.profiles.overrides import parse_overrides
 
     check_card(args.card)
     path, overrides = find_profile(args.profile), parse_overrides(args.set)
-    profile = require_profile(path, overrides | read_place(args, overrides))
+    place = read_place(args, overrides)
+    profile = require_profile(path, overrides | place)
+    if remote := place.get("launch.ssh.remote"):
+        find_remote(remote)
     card, unknown = (None, "") if args.card else _find_remote_card(profile)
     resources = forecast_resources(profile, path, args.card, remote_card=card)
     deadline, memory = _find_deadline(args, profile), resources.memory

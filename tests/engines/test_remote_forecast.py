@@ -67,8 +67,12 @@ def test_a_card_that_is_not_known_is_said_with_what_to_do(box: Box, capsys: pyte
     code, told = read_json(capsys)
     assert (code, told["fits"], told["card_mib"], told["card_name"]) == (0, None, None, None)
     assert told["card_unknown"].startswith("box can't be reached: ")
-    assert main(["forecast", "rtx3050-4gb", "--on", "nowhere"]) == 0
+    # A profile that somebody else made may name a remote which is not here; --on may not.
+    elsewhere = ["--set", "launch.engine=ssh", "--set", "launch.ssh.remote=nowhere"]
+    assert main(["forecast", "rtx3050-4gb", *elsewhere]) == 0
     assert "There is no remote 'nowhere'." in capsys.readouterr().out
+    assert main(["forecast", "rtx3050-4gb", "--on", "nowhere"]) == 2
+    assert "There is no remote 'nowhere'." in capsys.readouterr().err
 
 
 def test_a_cluster_is_not_asked_and_one_place_is_named(capsys: pytest.CaptureFixture[str]) -> None:
