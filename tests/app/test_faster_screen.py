@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from support.pilot import screen_text, until
 
 from codex_tui.data import speed
 from codex_tui.launch_plan import LaunchPlan
-from codex_tui.machine.forecast import Card
+from codex_tui.machine.forecast import Card, ResourceForecast
 from codex_tui.ui.editor.screen import EditorScreen
+from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.forecast.remedies import RemediesScreen
 from codex_tui.ui.kit.hints import HintBar
+from codex_tui.ui.launch import check_runner
 from training.memory.faster import ACCUMULATION, BATCH
 from training.memory.forecast import Machine
 
@@ -97,3 +100,28 @@ async def test_the_dialog_waits_for_the_lengths_of_the_rows(
         await see(pilot, "none is cut at 512 tokens")
         assert pilot.app.screen.checks.faster is None
         assert "Faster" not in screen_text(pilot.app)
+
+
+async def test_no_larger_passes_are_offered_from_the_forecast_of_other_values(
+    home: Path, monkeypatch: pytest.MonkeyPatch, worker: Any
+) -> None:
+    """Between two keys, the forecast on the screen may still be that of the run before the first one."""
+    write_profile(enter_folder(home, monkeypatch))
+    may_answer = threading.Event()
+    may_answer.set()
+
+    def forecast_slowly(*args: Any) -> ResourceForecast:
+        assert may_answer.wait(60)
+        return forecast_profile(*args)
+
+    monkeypatch.setattr(check_runner, "forecast_profile", forecast_slowly)
+    async with launching(SIZE) as pilot:
+        await see(pilot, "batch 4 x 1 instead of 1 x 4: ", "ctrl+l use 192")
+        may_answer.clear()
+        await pilot.press("ctrl+l")
+        await see(pilot, "none is cut at 192 tokens for this run")
+        assert "Faster" not in screen_text(pilot.app)
+        await pilot.press("ctrl+r")
+        assert pilot.app.screen.checks.used_faster is None
+        may_answer.set()
+        await see(pilot, "batch 2 x 2 instead of 1 x 4", "ctrl+r faster")

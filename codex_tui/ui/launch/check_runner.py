@@ -70,7 +70,7 @@ class CheckRunner:
             self._change_run(used_faster=self.checks.faster)
 
     def _change_run(self, **values: object) -> None:
-        self._change(**values)
+        self._change(is_forecast_old=True, **values)
         if profile := self._run_profile():
             self._start_worker("forecast", partial(self._forecast, profile))
             self._start_worker("advice", self._advise)
@@ -91,7 +91,7 @@ class CheckRunner:
         from codex_tui.data.speed import find_last_loading_time, find_last_speed_on
 
         forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
-        self._change(forecast=forecast)
+        self._change(forecast=forecast, is_forecast_old=False)
         speed = await asyncio.to_thread(find_last_speed_on, forecast.card, profile, self._entry.path)
         loading = await asyncio.to_thread(find_last_loading_time, profile, self._entry.path)
         self._change(measured_speed=speed, loading=loading)

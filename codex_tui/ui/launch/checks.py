@@ -47,17 +47,18 @@ class RowsChecked:
 
 @dataclass(frozen=True)
 class Checks:
-    """The results so far. None: not known yet. `model_checked` says that `missing` is final, where None means that the
-    model is here. `rows` can be an error or the progress of the check. `changes` are the fields about long rows that
-    have other values for this run, `used_faster` are its larger passes, and `own_length` is the profile's
-    max_seq_length. `measured_speed` is that of the
-    last run with this model here, in tokens a second. `book` is the number of questions that the run is asked again and
-    again, or what is wrong with its book. `busy` says which runs have the card or wait for it; "" if it is free.
-    `until` is the run's deadline, or what is wrong with it, `loading` the seconds to the first step of the last
-    run, and `place` the other machine that trains this one."""
+    """The results so far. None: not known yet. `is_forecast_old` says that `forecast` is of other values than those of
+    this run, until the next one is there. `model_checked` says that `missing` is final, where None means that the model
+    is here. `rows` can be an error or the progress of the check. `changes` are the fields about long rows that have
+    other values for this run, `used_faster` are its larger passes, and `own_length` is the profile's max_seq_length.
+    `measured_speed` is that of the last run with this model here, in tokens a second. `book` is the number of questions
+    that the run is asked again and again, or what is wrong with its book. `busy` says which runs have the card or wait
+    for it; "" if it is free. `until` is the run's deadline, or what is wrong with it, `loading` the seconds to the
+    first step of the last run, and `place` the other machine that trains this one."""
 
     own_length: int
     forecast: ResourceForecast | None = None
+    is_forecast_old: bool = False
     missing: MissingModel | None = None
     model_checked: bool = False
     rows: RowsChecked | CodexError | Progress | str | None = None
@@ -81,9 +82,10 @@ class Checks:
     @cached_property
     def faster(self) -> Faster | None:
         """Larger passes that fit and are faster. It waits for the lengths of the rows, if they are being counted."""
-        if self.forecast is None or self.used_faster or self.rows is None or isinstance(self.rows, Progress):
+        forecast, rows = self.forecast, self.rows
+        if forecast is None or self.is_forecast_old or self.used_faster or rows is None or isinstance(rows, Progress):
             return None
-        return self.forecast.find_faster(self.rows.overview.row_tokens if isinstance(self.rows, RowsChecked) else None)
+        return forecast.find_faster(rows.overview.row_tokens if isinstance(rows, RowsChecked) else None)
 
     @property
     def length(self) -> int:
