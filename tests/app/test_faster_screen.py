@@ -47,7 +47,7 @@ async def test_the_editor_applies_both_fields_and_undoes_them_together(home: Pat
         await until(pilot, lambda: "Enter apply" in screen_text(pilot.app))
         text = screen_text(pilot.app)
         assert "per_device_train_batch_size = 4, gradient_accumulation_steps = 1" in text
-        assert "faster if rows have 512 tokens:" in text and "% less time, 0.19 GB more" in text
+        assert "Larger passes train rows of 512 tokens faster:" in text and "% less time, 0.19 GB more" in text
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, EditorScreen))
         own = editor(pilot).draft.own

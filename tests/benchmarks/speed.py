@@ -6,7 +6,7 @@ Run it with an interpreter that has the training stack. All scripts of a table a
 `--steps` steps, so that a noisy host slows all of them. The model has random weights and the shape of a real one.
 `--shape demo` takes the demo's model, and needs no GPU.
 `--variant NAME=VALUE` adds our trainer once more with that environment variable. `--scripts` loads only these scripts
-of a table: two have more of the host for themselves than six.
+of a table, and measures no evaluation: two have more of the host for themselves than six.
 
 The time of a step on a large GPU is that of the CPU which launches the kernels, and varies between equal processes too:
 so all of them take their turns on the same cores, and `--copies 2` loads each script twice. How many Python functions

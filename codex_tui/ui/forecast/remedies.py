@@ -52,7 +52,7 @@ class RemediesScreen(ModalScreen[dict[str, Any] | None]):
     @property
     def _heading(self) -> str:
         if self._faster:
-            return f"The same rows a step, faster if rows have {self._faster.row_tokens:,} tokens:"
+            return f"Larger passes train rows of {self._faster.row_tokens:,} tokens faster:"
         return "Any one of these reduces the memory:"
 
     def on_mount(self) -> None:
