@@ -26,16 +26,15 @@ def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, floa
     tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
     attention = _compute_attention_bytes(shape, tokens, profile.model.max_seq_length)
+    # The backward pass computes the scores again, so those of one layer exist at a time.
+    scores = MASKED_SCORE_BYTES * tokens**2 * shape.num_attention_heads if masks_rows(profile, shape) else 0
     checkpointing = profile.training.gradient_checkpointing
     if checkpointing is False:
-        layers = shape.num_hidden_layers * (4.25 * hidden + attention + 2.5 * inner)
+        layers = shape.num_hidden_layers * (4.25 * hidden + attention + 2.5 * inner) + scores
     else:
         parks = checkpointing == "unsloth" and profile.model.max_seq_length >= MIN_PARKED_TOKENS
         on_gpu = INPUTS_ON_GPU if parks and hidden > MIN_PARKED_BYTES else shape.num_hidden_layers
-        layers = (6 + on_gpu) * hidden + attention + 3 * inner
-        if masks_rows(profile, shape):
-            scores = MASKED_SCORE_BYTES * tokens**2 * shape.num_attention_heads
-            layers = max(layers, (6 + on_gpu) * hidden + attention + scores)
+        layers = (6 + on_gpu) * hidden + attention + max(3 * inner, scores)
     layers += 4 * tokens * (shape.num_attention_heads + 2)  # the statistics of attention and norms
     tile = min(tokens, count_tile_tokens(profile.training.loss_tile_mib))
     loss = 6 * hidden + tile * (4 * LOSS_COLUMNS + 6 * shape.hidden_size)
