@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -206,6 +205,7 @@ def _examine(remote: Remote) -> tuple[int, list[Finding], dict[str, Any]]:
 
     from codex_tui.commands.doctor_finding import Finding
     from codex_tui.engines.ssh.link.connection import Unreachable
+    from codex_tui.engines.ssh.remote.advice import advise_from_here
     from codex_tui.engines.ssh.remote.app import RemoteApp
     from codex_tui.engines.ssh.remote.machine import examine
 
@@ -228,19 +228,10 @@ def _examine(remote: Remote) -> tuple[int, list[Finding], dict[str, Any]]:
     there = msgspec.convert(answer["findings"], list[Finding])
     for finding in there:
         if finding.topic != "terminal":  # there is none over there
-            advised = _advise_from_here(finding.advice, remote)
+            advised = advise_from_here(finding.advice, remote)
             findings.append(Finding(finding.topic, finding.state, finding.found, advised))
     trains = not any(finding.state == "bad" for finding in there)
     return DONE if answer["ok"] and trains else FAILED if trains else NO_ENVIRONMENT, findings, machine._asdict()
-
-
-def _advise_from_here(advice: str, remote: Remote) -> str:
-    """Turn the advice of a remote's doctor into a command for this machine. Here, `codex-tui setup` would change the
-    wrong machine. `remote setup` has no options for llama.cpp and trackers."""
-    command = f"codex-tui remote setup {remote.name}"
-    if "setup --export" in advice or "setup --with" in advice:
-        command = f"{shlex.join(['ssh', remote.host, shlex.quote(f'{remote.root}/bin/codex-tui')])} setup"
-    return advice.replace("codex-tui setup", command)
 
 
 def _machine_findings(remote: Remote, machine: Machine, seconds: float) -> Iterator[Finding]:

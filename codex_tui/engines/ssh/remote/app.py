@@ -13,6 +13,7 @@ from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import JSON_VARIABLE, OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean
 from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed, Stream
+from codex_tui.engines.ssh.remote.advice import advise_from_here
 from codex_tui.engines.ssh.remote.installer import Installer
 from codex_tui.engines.ssh.remote.package import make_package
 from codex_tui.engines.ssh.remote.remotes import Remote
@@ -91,7 +92,8 @@ class RemoteApp:
             )
         if not message:
             return failed
-        return _KINDS.get(failed.code, CodexError)(f"{self.remote.name}: {clean(message)}", clean(hint, newlines=True))
+        kind, advice = _KINDS.get(failed.code, CodexError), advise_from_here(clean(hint, newlines=True), self.remote)
+        return kind(f"{self.remote.name}: {clean(message)}", advice)
 
     def _parse(self, output: bytes, command: str) -> Any:
         try:
