@@ -137,7 +137,9 @@ async def test_a_profile_without_a_dataset_asks_for_one(home: Path, monkeypatch:
         await settled(pilot)
         await pilot.press("d")
         await see(pilot, "small-card names no dataset")
-        await pilot.press("enter", *"nowhere.jsonl", "enter")  # the first Enter: nothing is typed yet
+        await pilot.press("enter")
+        await until(pilot, lambda: any("Type a name first" in note.message for note in pilot.app._notifications))
+        await pilot.press(*"nowhere.jsonl", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
         await see(pilot, "no such dataset file")
         await pilot.press("escape", "d")

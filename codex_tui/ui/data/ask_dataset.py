@@ -49,3 +49,5 @@ class AskDataset(ModalScreen[str | None]):
         event.stop()
         if name := event.value.strip():
             self.dismiss(name)
+        else:
+            self.notify("Type a name first, or press ↓ to choose a file.", markup=False)
