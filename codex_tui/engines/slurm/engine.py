@@ -140,7 +140,8 @@ def _read_state(run: RunDirectory, record: EngineRecord) -> tuple[JobState, str]
     # folder of runs may have a run of this name.
     answer = run_program("squeue", "--noheader", f"--user={os.getuid()}", f"--name={run.name}", "--format=%i|%Z")
     listed = (line.partition("|") for line in answer.splitlines())
-    if jobs := [job for job, _, place in listed if is_of_folder(place, run.path)]:
+    # An array of jobs, such as 8_[1-3], is never ours.
+    if jobs := [job for job, _, place in listed if job.isdecimal() and is_of_folder(place, run.path)]:
         job = max(jobs, key=int)
         return read_job_state(job, run.path), job
     is_new = time.time() < record.submitted + SUBMIT_SECONDS

@@ -98,7 +98,8 @@ def test_a_submission_without_an_answer_is_not_found_in_the_job_of_another_folde
     other.mkdir(parents=True)
     run.write_engine(EngineRecord("slurm", submitted=time.time()))
     jobs = f"PENDING|Priority||N/A|7|demo-1|{run.path}"
-    script = f"case $* in *--name=demo-1*) echo '7|{run.path}'; echo '9|{other}';; *) echo '{jobs}';; esac"
+    found = f"echo '7|{run.path}'; echo '9|{other}'; echo '8_[1-3]|/gone'"
+    script = f"case $* in *--name=demo-1*) {found};; *) echo '{jobs}';; esac"
     write_program(tmp_path, monkeypatch, "squeue", script)
     record = SlurmEngine().look(run)
     assert (record.job, record.status) == ("7", "waiting")
