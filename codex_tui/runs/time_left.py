@@ -62,7 +62,8 @@ def _estimate_coming_step_seconds(state: RunState, resolved: ev.Resolved) -> flo
         expected = max([probe.step_seconds or 0.0, *([min(step.seconds for step in steps)] if steps else [])])
         if not is_warm:
             return expected
-        steps += [_Step(expected, usual_tokens)] * PROBED_STEPS
+        logged_every = (losses.steps[-1] - losses.steps[warm]) / (len(losses) - 1 - warm)
+        steps += [_Step(expected, usual_tokens)] * max(1, round(PROBED_STEPS / logged_every))
     if not steps or not usual_tokens:
         return fmean(step.seconds for step in steps) if steps else None
     return _estimate_step(steps, usual_tokens)

@@ -90,6 +90,13 @@ def test_before_the_first_step_the_time_left_is_that_of_the_timed_passes() -> No
     assert run.left == pytest.approx(88 * 3 + 2 * (7 + 4))
 
 
+def test_the_probe_counts_as_few_steps_where_only_each_tenth_is_logged() -> None:
+    run = Clock(total=1000, train_tokens=25 * 100)
+    run.after(5, ev.Probe(tokens=100, rows=1, step_seconds=3.0), ev.Phase(name="training"))
+    run.steps(10, 60, seconds=1, every=10)
+    assert run.left == pytest.approx(940 * (50 * 1 + 10 * 3) / 60)
+
+
 def test_the_probe_counts_as_a_few_steps_among_the_first_ones() -> None:
     """Ten steps of short rows would promise too early an end, and the probe has timed rows of usual length."""
     run = Clock(total=1000, train_tokens=25 * 150)
