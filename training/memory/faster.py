@@ -61,11 +61,13 @@ def find_faster(
         return None
     profile = profile.with_value("model.offload_layers", 0)  # with "auto", a larger batch could offload layers
     machine = replace(machine, measured=None)  # a measurement holds only for the profile as it is
+    excess = max(0.0, now.device_mib - forecast(profile, shape, machine).device_mib)  # above the forecast without it
     length = profile.model.max_seq_length
     row_tokens = min(length, row_tokens or length)
 
     def fits(candidate: Profile) -> bool:
-        return forecast(candidate, shape, machine).verdict == "fits"
+        memory = forecast(candidate, shape, machine)
+        return replace(memory, device_mib=memory.device_mib + excess).verdict == "fits"
 
     def estimate_saved(before: Profile, after: Profile) -> tuple[float, float]:
         return _estimate_saved(before, after, shape, machine.card, row_tokens)

@@ -12,7 +12,7 @@ from codex_tui.base.locations import shipped_profiles
 from codex_tui.profiles.resolve import load_profile
 from training.contract.profile import Profile
 from training.memory.faster import ACCUMULATION, BATCH, find_faster
-from training.memory.forecast import Machine, Measured, forecast
+from training.memory.forecast import TIGHT_SHARE, Machine, Measured, forecast
 from training.memory.model_shape import ModelShape, shipped_configs
 from training.memory.speed import estimate_slowdown
 
@@ -77,6 +77,19 @@ def test_a_batch_that_fits_only_tightly_is_not_taken() -> None:
     tight = find_faster(make_profile(training=split(1, 16), hardware=limit), LLAMA_3B, H200)
     assert tight is not None and 1 < tight.batch < largest.batch
     assert find_faster(make_profile(training=split(1, 16), hardware={"vram_limit_mib": 3800}), LLAMA_3B, H200) is None
+
+
+def test_a_run_that_was_measured_above_its_forecast_leaves_less_room() -> None:
+    profile = make_profile(training=split(1, 16))
+    largest = find_faster(profile, LLAMA_3B, H200)
+    assert largest is not None
+    needed = forecast(apply(profile, largest.changes), LLAMA_3B, H200).device_mib
+    profile = make_profile(training=split(1, 16), hardware={"vram_limit_mib": round(needed / TIGHT_SHARE) + 50})
+    reserved = forecast(profile, LLAMA_3B, H200).reserved_mib
+    for more in (-200, 0, 200):
+        measured = replace(H200, measured=Measured(2048, reserved + more, 0))
+        faster = find_faster(profile, LLAMA_3B, measured)
+        assert faster is not None and (1 < faster.batch < largest.batch if more > 0 else faster == largest)
 
 
 def test_nothing_is_suggested_where_the_arithmetic_takes_the_time() -> None:
