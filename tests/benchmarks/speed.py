@@ -142,6 +142,8 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
     for variant in args.variant:
         name, _, value = variant.partition("=")
         add(f"ours-{variant}", packing="auto", **{name: value})
+    if not scripts:
+        print(f'The table "{table}" has no script of these names: {", ".join(args.scripts)}.', file=sys.stderr)
     for script in scripts:
         script.read()
     for script in scripts:
