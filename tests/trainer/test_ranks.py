@@ -150,10 +150,7 @@ def test_ranks_agree_to_park_and_equal_one_process_after_it(
     assert numbers == [*range(numbers[0], numbers[0] + 4)] and numbers[0] <= 2  # torchrun was killed before the first
     assert events(two, "started")[-1]["resume_step"] == held["step"]
     assert losses(two) == losses(one)
-    expected = read_evals(one)
-    if held["step"] not in read_evals(two):  # a run that parks frees the card at once, and leaves this evaluation out
-        expected.pop(held["step"], None)
-    assert read_evals(two) == expected and len(expected) >= 2
+    assert read_evals(two) == read_evals(one)
     assert count_tokens(two) == count_tokens(one)
     (resolved,) = {json.dumps(each["changed"]) for each in events(two, "resolved")}
     assert "gradient_accumulation_steps" not in resolved

@@ -178,6 +178,21 @@ def test_resume_goes_on_as_if_never_interrupted(
     assert adapters[0] == adapters[1]
 
 
+def test_an_evaluation_that_a_stop_left_out_is_made_when_the_run_goes_on(trainer: Trainer) -> None:
+    changed = {"training": ASKED["training"] | {"max_steps": 5}, "evaluation": {"eval_steps": 1, "samples": 2}}
+    whole, stopped = (trainer.run(name, Profile.model_validate(ASKED | changed)) for name in ("evaluated", "cut-short"))
+    assert trainer.train(whole) == 0, whole.log.read_text()
+    assert trainer.stop_after_a_step(stopped) == 0, stopped.log.read_text()
+    step = events(stopped)[-1]["step"]
+    assert 0 < step < 5 and step not in _eval_losses(stopped)
+    assert trainer.train(stopped) == 0, stopped.log.read_text()
+    assert _eval_losses(stopped) == _eval_losses(whole)
+    adapters = [(run.adapter / "adapter_model.safetensors").read_bytes() for run in (stopped, whole)]
+    assert adapters[0] == adapters[1]
+    samples = [[(event["step"], event["text"]) for event in events(run, "sample")] for run in (stopped, whole)]
+    assert samples[0] == samples[1]
+
+
 def test_in_4_bit_it_goes_on_as_if_never_interrupted_too(demo: RunDirectory, trainer: Trainer) -> None:
     # It is asked a book after each step, unlike the other: this disturbs nothing.
     run = trainer.run("stopped-4-bit", demo_profile(evaluation={"eval_steps": 1, "book": "book.jsonl"}))

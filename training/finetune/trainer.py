@@ -23,6 +23,7 @@ from training.contract.failures import name_full_disk, name_large_file
 from training.finetune import checkpoints, clock
 from training.finetune.fit import Fit
 from training.finetune.packing import Batch, split_into_passes
+from training.finetune.random_states import keep_random_states
 from training.finetune.ranks import Ranks
 from training.finetune.sharding import find_local
 from training.finetune.shares import BLANK, deal_out, is_blank
@@ -111,9 +112,11 @@ class Trainer(SFTTrainer):
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Evaluate, with the mean loss of all learned tokens, as in training. transformers takes the mean of the
-        batches, which depends on which rows are in a batch."""
+        batches, which depends on which rows are in a batch. An evaluation uses no random number of the training, so a
+        run that makes it later learns the same."""
         self._eval_losses = []
-        output = super().evaluation_loop(*args, **kwargs)
+        with keep_random_states(of_gpus=False):
+            output = super().evaluation_loop(*args, **kwargs)
         losses = [loss for share in self.ranks.gather(self._eval_losses) for loss in share]
         if losses:
             total = math.fsum(loss * tokens for loss, tokens in losses)  # exact, so their order does not count
