@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,9 @@ def test_a_sweep_queues_named_runs_and_says_how_to_compare_them(
     shown = capsys.readouterr()
     assert "4 runs, about" in shown.err and "in all" in shown.err
     assert f"Compare them with: codex-tui compare {' '.join(names)}" in shown.out
-    rows = [line for line in shown.out.splitlines() if "small-lr" in line and "compare" not in line]
-    assert [row.split()[1] for row in rows] == names and "starts in about" in rows[2]
+    # A run that waits already may have a line below its own that says for whom.
+    rows = re.findall(r"^ +[0-9·]+ +(small-lr\S+) (.+)$", shown.out, re.MULTILINE)
+    assert [name for name, _ in rows] == names and "starts in about" in rows[2][1]
     config = json.loads(run(names[3]).config.read_text())
     assert config["profile"]["lora"]["r"] == 16 and config["overrides"]["training.learning_rate"] == 2e-4
 
