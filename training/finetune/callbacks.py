@@ -180,10 +180,16 @@ class Reporter(TrainerCallback):
 
 
 class StopOnRequest(TrainerCallback):
-    """After a stop request, saves a checkpoint and ends training with the current step."""
+    """After a stop request, saves a checkpoint and ends training with the current step. An evaluation that was due at
+    that step is made when the run goes on."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        is_due = args.eval_strategy != "no" and state.global_step > 0 and state.global_step % state.eval_steps == 0
+        evaluated = (entry["step"] for entry in reversed(state.log_history) if "eval_loss" in entry)
+        args.eval_on_start = is_due and state.global_step not in evaluated
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._attempt.stop.level and state.global_step < state.max_steps:

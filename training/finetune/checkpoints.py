@@ -9,11 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training.contract import files
 from training.contract.checkpoints import (
     CHECKSUMS,
     PREFIX,
-    STATE,
     UNFINISHED,
     check_each,
     compute_checksums,
@@ -52,19 +50,6 @@ def find_best_step(log_history: list[dict[str, Any]]) -> int | None:
     evaluations = [(entry["eval_loss"], entry["step"]) for entry in log_history
                    if math.isfinite(entry.get("eval_loss", math.nan))]  # fmt: skip
     return min(evaluations)[1] if evaluations else None
-
-
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """Read the `transformers.TrainerState` of a whole checkpoint."""
-    state: dict[str, Any] = json.loads(files.read(checkpoint / STATE))  # Python's own, because NaN may be in it
-    return state
-
-
-def misses_evaluation(checkpoint: Path, eval_steps: int) -> bool:
-    """Whether an evaluation was due at the step of `checkpoint` and was left out because the run was to end."""
-    state = read_state(checkpoint)
-    step, evaluations = state["global_step"], [entry for entry in state["log_history"] if "eval_loss" in entry]
-    return step % eval_steps == 0 and all(entry["step"] != step for entry in evaluations)
 
 
 class SetAside(NamedTuple):

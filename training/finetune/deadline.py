@@ -61,6 +61,8 @@ class Deadline(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._fit.restore(state.stateful_callbacks)
         state.max_steps = self._fit.schedule.total
+        if self._limit.is_set:
+            args.eval_on_start = False  # there may be no time for it
         if self._limit.is_set or self._fit.schedule.is_fitted:
             self._report(state)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 from training.contract import events as ev
+from training.contract import files
+from training.contract.checkpoints import STATE
 from training.contract.failures import TrainingFailure
 from training.finetune import adapter, checkpoints
 from training.finetune.attempt import Attempt
@@ -29,7 +35,7 @@ def end_without_step(attempt: Attempt, job: Job, limit: TimeLimit) -> ev.Event |
             f"{limit.describe()} came before the first step of the run.",
             f"Give it more time, as in: codex-tui resume {attempt.run.name} --until +8h",
         )
-    state = checkpoints.read_state(checkpoint)
+    state = _read_state(checkpoint)
     fit = Fit.from_checkpoint(state)
     if fit.has_time_for_a_step(attempt.step, seconds_left):
         return None
@@ -48,3 +54,8 @@ def end_without_step(attempt: Attempt, job: Job, limit: TimeLimit) -> ev.Event |
 def describe_end(limit: TimeLimit, step: int, planned: int) -> str:
     """Say in a sentence that the limit ended the run."""
     return f"{limit.describe()} ended it after {step:,} of {planned:,} planned steps."
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(files.read(checkpoint / STATE))  # Python's own, because NaN may be in it
+    return state

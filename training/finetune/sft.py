@@ -20,7 +20,7 @@ from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset import split
 from training.dataset.rows import Rows
-from training.finetune import checkpoints, packing, resolved
+from training.finetune import packing, resolved
 from training.finetune.adapter_saver import AdapterSaver
 from training.finetune.all_callbacks import build_callbacks
 from training.finetune.attempt import Attempt
@@ -146,8 +146,6 @@ def train(
     if done := ranks.share(end_without_step(attempt, job, time_limit) if ranks.is_main else None):
         return done  # loading took the rest of the time
     attempt.stop.can_save = True
-    if attempt.resume_from and examples.eval and not time_limit.is_set:
-        trainer.args.eval_on_start = checkpoints.misses_evaluation(attempt.resume_from, trainer.args.eval_steps)
     with limit.explain_out_of_memory("training", "Training stopped", profile, shape), finish_at_end(trackers):
         trainer.train(resume_from_checkpoint=str(attempt.resume_from) if attempt.resume_from else None)
 
