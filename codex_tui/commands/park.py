@@ -34,12 +34,12 @@ def run_park(args: argparse.Namespace) -> int:
     """Park a run, and print what came of it once its trainer has ended."""
     from codex_tui import stopping
     from codex_tui.base.text import clean
-    from codex_tui.commands.results import printing_fetch
+    from codex_tui.commands.results import print_fetch
     from codex_tui.engines.watch import watching
     from codex_tui.runs.library import find_run
 
     run = find_run(args.target, exact=args.exact)
-    with printing_fetch(run):
+    with print_fetch(run):
         stopping.park(run)
     name = clean(run.name)
     if args.json:

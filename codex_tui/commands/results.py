@@ -20,29 +20,27 @@ def fetch_results(run: RunDirectory) -> None:
     from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean
     from codex_tui.engines.refresh import bring_rest
-    from codex_tui.runs.engine_reason import name_place_of_run
+    from codex_tui.runs.engine_reason import describe_no_answer, name_place_of_run
 
-    with _print_fetch(run) as report:
+    with _follow_fetch(run) as report:
         report(Progress(f"fetching the results of {clean(run.name)} from {clean(name_place_of_run(run))}"))
         record = bring_rest(run)
     if record and record.status == "unreachable":
-        from codex_tui.runs.engine_reason import describe_no_answer
-
         print(clean(f"{describe_no_answer(record)} What {run.name} has left there is not here yet."), file=sys.stderr)
 
 
 @contextmanager
-def printing_fetch(run: RunDirectory) -> Iterator[None]:
+def print_fetch(run: RunDirectory) -> Iterator[None]:
     """During the block, which asks the machine of `run`, print the progress of the results that come from there."""
     if not run.is_mirror():
         yield
         return
-    with _print_fetch(run):
+    with _follow_fetch(run):
         yield
 
 
 @contextmanager
-def _print_fetch(run: RunDirectory) -> Iterator[OnProgress]:
+def _follow_fetch(run: RunDirectory) -> Iterator[OnProgress]:
     """Print the progress of a fetch of `run`, whichever thread or process does it."""
     from codex_tui.commands.progress import print_progress
     from codex_tui.runs.fetching import read_progress

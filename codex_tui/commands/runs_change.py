@@ -48,7 +48,7 @@ def _add_yes(parser: argparse.ArgumentParser) -> None:
 
 def run_rm(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean, format_size, pluralize
-    from codex_tui.commands.results import printing_fetch
+    from codex_tui.commands.results import print_fetch
     from codex_tui.engines.refresh import refresh
     from codex_tui.engines.registry import find_engine
     from codex_tui.runs.changes import delete_run, refuse_if_live
@@ -58,7 +58,7 @@ def run_rm(args: argparse.Namespace) -> int:
     runs = _unique([find_exact_run(name) for name in args.names])
     for run in runs:
         if not args.here:
-            with printing_fetch(run):
+            with print_fetch(run):
                 refresh(run)
         refuse_if_live(run, allow_unreachable=args.here)
     sizes = [measure_folder(run.path) for run in runs]
@@ -95,13 +95,13 @@ def _choose_everywhere(args: argparse.Namespace, mirrors: list[RunDirectory]) ->
 
 def run_rename(args: argparse.Namespace) -> int:
     from codex_tui.base.text import clean
-    from codex_tui.commands.results import printing_fetch
+    from codex_tui.commands.results import print_fetch
     from codex_tui.engines.refresh import refresh
     from codex_tui.runs.changes import rename_run
     from codex_tui.runs.library import find_exact_run
 
     run = find_exact_run(args.name)
-    with printing_fetch(run):
+    with print_fetch(run):
         refresh(run)
     print(f"{clean(run.name)} is now called {rename_run(run, args.new_name).name}.")
     return DONE
@@ -127,7 +127,7 @@ def run_clean(args: argparse.Namespace) -> int:
     from codex_tui.base.progress import Progress
     from codex_tui.base.text import clean, format_size
     from codex_tui.commands.progress import print_progress
-    from codex_tui.commands.results import printing_fetch
+    from codex_tui.commands.results import print_fetch
     from codex_tui.engines.refresh import refresh
     from codex_tui.runs.changes import refuse_if_live
     from codex_tui.runs.cleanup import delete_unneeded, find_unneeded
@@ -136,7 +136,7 @@ def run_clean(args: argparse.Namespace) -> int:
 
     runs = _unique([find_exact_run(name) for name in args.names])
     for run in runs:
-        with printing_fetch(run):
+        with print_fetch(run):
             refresh(run)
         refuse_if_live(run)
     runs = runs or list_run_directories()

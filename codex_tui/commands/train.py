@@ -183,7 +183,7 @@ def run_resume(args: argparse.Namespace) -> int:
     from codex_tui.base.deadline import parse_deadline_change
     from codex_tui.base.text import clean
     from codex_tui.commands.progress import print_progress
-    from codex_tui.commands.results import printing_fetch
+    from codex_tui.commands.results import print_fetch
     from codex_tui.commands.turn import print_places
     from codex_tui.runs.library import find_run
     from codex_tui.workers.process import describe_unused_python
@@ -193,7 +193,7 @@ def run_resume(args: argparse.Namespace) -> int:
         raise BadInput("--now starts a single run.", "Leave it out: several runs train one after the other.")
     until = parse_deadline_change(args.until) if args.until is not None else None
     for run in runs:  # before the first of them starts, and before anybody is asked about the card
-        with printing_fetch(run):
+        with print_fetch(run):
             launcher.check_resumable(run)
     begun = []
     for run in runs:
@@ -233,7 +233,7 @@ def _choose_turn_to_resume(args: argparse.Namespace, run: RunDirectory) -> bool 
 def run_stop(args: argparse.Namespace) -> int:
     from codex_tui import stopping
     from codex_tui.base.text import clean
-    from codex_tui.commands.results import printing_fetch
+    from codex_tui.commands.results import print_fetch
     from codex_tui.runs.library import find_run
 
     run = find_run(args.target, exact=args.exact)
@@ -243,7 +243,7 @@ def run_stop(args: argparse.Namespace) -> int:
         "kill": "was killed. Its checkpoints are safe.",
         "end": "ends now. It had no trainer, so nothing is lost.",
     }
-    with printing_fetch(run):
+    with print_fetch(run):
         request = stopping.stop(run)
     if args.json:
         print(json.dumps({"name": run.name, "request": request}, indent=2))

@@ -131,8 +131,8 @@ class Probe(TrainerCallback):
 
         seconds: list[float] = []
         for batch in batches:
-            run = measure_seconds(self._run_pass, [rows[place] for place in batch])
-            seconds.append(max(self._ranks.gather(run)))
+            taken = measure_seconds(self._run_pass, [rows[place] for place in batch])
+            seconds.append(max(self._ranks.gather(taken)))
             if sum(seconds[1:]) > MAX_TIMED_SECONDS:
                 break
         # The first one comes after an evaluation, and may load kernels.
@@ -145,8 +145,8 @@ class Probe(TrainerCallback):
         lengths = [len(row["input_ids"]) for row in rows]
         timed = count_timed_rows(lengths, self._trainer.args.per_device_eval_batch_size, pass_tokens)
         batch = choose_usual_batch(lengths, timed, is_padded=pass_tokens is None)
-        runs = (measure_seconds(self._evaluate, [rows[place] for place in batch]) for _ in range(2))
-        seconds = min(max(self._ranks.gather(run)) for run in runs)
+        turns = (measure_seconds(self._evaluate, [rows[place] for place in batch]) for _ in range(2))
+        seconds = min(max(self._ranks.gather(taken)) for taken in turns)
         return seconds * math.ceil(len(rows) / timed / self._ranks.count)
 
     def _measure(self, tokens: int) -> ev.Probe:
@@ -172,11 +172,11 @@ class Probe(TrainerCallback):
         return event
 
 
-def measure_seconds(run: Callable[[list[Row]], None], rows: list[Row]) -> float:
-    """Return the seconds that `run` takes for `rows`, with all kernels that it launches on the GPU."""
+def measure_seconds(work: Callable[[list[Row]], None], rows: list[Row]) -> float:
+    """Return the seconds that `work` takes for `rows`, with all kernels that it launches on the GPU."""
     wait_for_kernels()
     started = time.perf_counter()
-    run(rows)
+    work(rows)
     wait_for_kernels()
     return time.perf_counter() - started
 
