@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        "data", help="check a dataset before you spend a GPU hour on it; mirror it on the Hub"
+        "data",
+        help="check a dataset before you spend a GPU hour on it; mirror it on the Hub",
+        description="Checks the rows of a dataset, measures their lengths, shows them, and mirrors them on the Hub.",
     )
     actions = add_group(parser)
     check = actions.add_parser(

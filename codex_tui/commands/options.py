@@ -97,6 +97,11 @@ def read_place(args: argparse.Namespace, *given: Mapping[str, Any]) -> dict[str,
     return place
 
 
+def add_json_option(parser: argparse.ArgumentParser, help: str = "print JSON, for scripts") -> None:
+    """Add `--json` to a command below one that has it too. It counts before this command as well as after it."""
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=help)
+
+
 def add_exact_option(parser: argparse.ArgumentParser) -> None:
     """Add `--exact`. The command passes `args.exact` to `codex_tui.runs.library.find_run`."""
     parser.add_argument("--exact", action="store_true", help="RUN is the whole name of a run, for scripts")

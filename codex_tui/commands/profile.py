@@ -22,12 +22,25 @@ MAX_FIELDS_ABOUT = 5  # that are named for a word such as "rank"
 
 
 def add(subparsers: Any) -> None:
-    parser = subparsers.add_parser("profile", help="list, show, check or explain profiles")
+    parser = subparsers.add_parser(
+        "profile",
+        help="list, show, check or explain profiles",
+        description="Profiles say what a fine-tune does. Some are shipped; yours are in the folder of your settings.",
+    )
     actions = add_group(parser)
 
-    listing = actions.add_parser("list", help="list your profiles and the shipped ones")
+    listing = actions.add_parser(
+        "list",
+        help="list your profiles and the shipped ones",
+        description="Lists your profiles and the shipped ones, with the title or the number of problems of each.",
+    )
     listing.set_defaults(run=run_list)
-    show = actions.add_parser("show", help="print a profile; with --json or --set, with every field resolved")
+    show = actions.add_parser(
+        "show",
+        help="print a profile; with --json or --set, with every field resolved",
+        description="Prints the file of a profile. With --json or --set, prints every field with the value that a run "
+        "would have.",
+    )
     show.set_defaults(run=run_show)
     check = actions.add_parser(
         "check",
@@ -45,7 +58,11 @@ def add(subparsers: Any) -> None:
         "field", metavar="FIELD", nargs="?", help="such as lora.r; r alone is enough if only one field has that name"
     )
     explain.set_defaults(run=run_explain)
-    schema = actions.add_parser("schema", help="print the JSON Schema of a profile, for text editors")
+    schema = actions.add_parser(
+        "schema",
+        help="print the JSON Schema of a profile, for text editors",
+        description="Prints the JSON Schema of a profile. A text editor completes and checks the fields with it.",
+    )
     schema.set_defaults(run=run_schema)
     for action in (show, check):
         action.add_argument("profile", metavar="PROFILE", help="a profile's name or file")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from codex_tui.base.errors import DONE, BadInput
-from codex_tui.commands.options import RUN_HELP
+from codex_tui.commands.options import RUN_HELP, add_json_option
 from training.contract.ticket import TicketState
 
 if TYPE_CHECKING:
@@ -37,9 +37,14 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run_queue)
     actions = parser.add_subparsers(title="commands that change the queue", metavar="COMMAND")
-    move = actions.add_parser("move", help="move a queued run to another position")
+    move = actions.add_parser(
+        "move",
+        help="move a queued run to another position",
+        description="Moves a run among those that wait for the same card, and prints its new position.",
+    )
     move.add_argument("target", metavar="RUN", help=RUN_HELP)
     move.add_argument("to", metavar="WHERE", type=_parse_move, help="up, down, first, last, or a position from 1")
+    add_json_option(move)
     move.set_defaults(run=run_move)
     remove = actions.add_parser(
         "remove",
@@ -47,6 +52,7 @@ def add(subparsers: Any) -> None:
         description="Removes a run from the queue. Its directory stays, and `resume` queues or starts it again.",
     )
     remove.add_argument("target", metavar="RUN", help=RUN_HELP)
+    add_json_option(remove)
     remove.set_defaults(run=run_remove)
 
 
@@ -107,7 +113,11 @@ def run_move(args: argparse.Namespace) -> int:
 
     _refuse_place(args)
     run = find_run(args.target)
-    print(f"{clean(run.name)} is number {move_queued(run, args.to)} in the queue now.")
+    position = move_queued(run, args.to)
+    if args.json:
+        print(json.dumps({"name": run.name, "position": position}, indent=2))
+    else:
+        print(f"{clean(run.name)} is number {position} in the queue now.")
     return DONE
 
 
@@ -119,7 +129,11 @@ def run_remove(args: argparse.Namespace) -> int:
     _refuse_place(args)
     run = find_run(args.target)
     remove_queued(run)
-    print(f"{clean(run.name)} leaves the queue. Queue it again with: codex-tui resume {clean(run.name)} --queue")
+    name = clean(run.name)
+    if args.json:
+        print(json.dumps({"name": run.name, "request": "end"}, indent=2))
+    else:
+        print(f"{name} leaves the queue. Queue it again with: codex-tui resume {name} --queue")
     return DONE
 
 

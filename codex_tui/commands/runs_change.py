@@ -8,13 +8,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from codex_tui.base.errors import DONE, FAILED, BadInput
+from codex_tui.commands.options import RUN_HELP, add_json_option
 
 if TYPE_CHECKING:
     from training.contract.run_directory import RunDirectory
 
 
 def add(subparsers: Any) -> None:
-    rm = subparsers.add_parser("rm", help="delete runs with all their files")
+    rm = subparsers.add_parser(
+        "rm",
+        help="delete runs with all their files",
+        description="Deletes runs with all their files: adapters, checkpoints, events and logs. Says first how much "
+        "space that frees, and asks. A run that trains is refused.",
+    )
     rm.add_argument("names", metavar="RUN", nargs="+", help="the whole name of a run")
     places = rm.add_mutually_exclusive_group()
     places.add_argument(
@@ -27,15 +33,30 @@ def add(subparsers: Any) -> None:
     )
     _add_yes(rm)
     rm.set_defaults(run=run_rm)
-    rename = subparsers.add_parser("rename", help="give a run that has ended another name")
+    rename = subparsers.add_parser(
+        "rename",
+        help="give a run that has ended another name",
+        description="Gives a run that has ended another name, which is also the name of its folder.",
+    )
     rename.add_argument("name", metavar="RUN", help="the whole name of the run")
-    rename.add_argument("new_name", metavar="NEW_NAME")
+    rename.add_argument("new_name", metavar="NEW_NAME", help="letters, digits, dots, dashes and underscores")
+    add_json_option(rename)
     rename.set_defaults(run=run_rename)
-    note = subparsers.add_parser("note", help="write a note to a run, or print it")
-    note.add_argument("target", metavar="RUN", help="a run's name, the start of it, or last")
-    note.add_argument("text", metavar="TEXT", nargs="?", help='the note; "" deletes it; without it, prints the note')
+    note = subparsers.add_parser(
+        "note",
+        help="write a note to a run, or print it",
+        description="Writes a note to a run, in place of the note that it has. Without TEXT, prints the note.",
+    )
+    note.add_argument("target", metavar="RUN", help=RUN_HELP)
+    note.add_argument("text", metavar="TEXT", nargs="?", help='the note, one line; "" deletes it')
+    add_json_option(note)
     note.set_defaults(run=run_note)
-    clean = subparsers.add_parser("clean", help="delete checkpoints that neither a resume nor a chat needs")
+    clean = subparsers.add_parser(
+        "clean",
+        help="delete checkpoints that neither a resume nor a chat needs",
+        description="Deletes the checkpoints of ended runs that neither a resume nor a chat needs. Says first which "
+        "these are and how much space that frees, and asks.",
+    )
     clean.add_argument("names", metavar="RUN", nargs="*", help="the whole name of a run (all that have ended)")
     _add_yes(clean)
     clean.set_defaults(run=run_clean)
@@ -43,7 +64,7 @@ def add(subparsers: Any) -> None:
 
 def _add_yes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts; needs --yes")
+    add_json_option(parser, "print JSON, for scripts; needs --yes")
 
 
 def run_rm(args: argparse.Namespace) -> int:
@@ -103,7 +124,11 @@ def run_rename(args: argparse.Namespace) -> int:
     run = find_exact_run(args.name)
     with print_fetch(run):
         refresh(run)
-    print(f"{clean(run.name)} is now called {rename_run(run, args.new_name).name}.")
+    renamed = rename_run(run, args.new_name)
+    if args.json:
+        print(json.dumps({"name": renamed.name, "old_name": run.name}, indent=2))
+    else:
+        print(f"{clean(run.name)} is now called {renamed.name}.")
     return DONE
 
 
@@ -116,9 +141,12 @@ def run_note(args: argparse.Namespace) -> int:
     run = find_run(args.target)
     if args.text is not None:
         write_note(run, args.text)
-        note = read_note(run)
-        print(f"{clean(run.name)} now has the note: {note}" if note else f"{clean(run.name)} has no note now.")
-    elif note := read_note(run):
+    note, name = read_note(run), clean(run.name)
+    if args.json:
+        print(json.dumps({"name": run.name, "note": note}, indent=2))
+    elif args.text is not None:
+        print(f"{name} now has the note: {note}" if note else f"{name} has no note now.")
+    elif note:
         print(note)
     return DONE
 

@@ -34,6 +34,22 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         assert word in capsys.readouterr().out
 
 
+def test_the_help_of_each_command_describes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from codex_tui.commands.parser import _list_commands
+
+    [group] = [action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    commands = [*_list_commands(group)]
+    assert "runs rename" in commands
+    undescribed = []
+    for command in commands:
+        with pytest.raises(SystemExit):
+            main([*command.split(), "--help"])
+        _, paragraph, *_ = capsys.readouterr().out.split("\n\n")  # after the usage
+        if not paragraph[0].isupper():  # "options:"
+            undescribed.append(command)
+    assert undescribed == []
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["train"], ["stop"], ["profile"], ["runs", "--no-such"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -166,8 +166,9 @@ def test_the_queue_is_listed_moved_and_shortened(profile: Path, capsys: pytest.C
     assert main(["queue", "move", "d", "first"]) == 0
     assert "d is number 1 in the queue now." in capsys.readouterr().out
     assert main(["queue", "move", "b", "down"]) == 0
-    assert main(["queue", "move", "d", "2"]) == 0
     capsys.readouterr()
+    assert main(["queue", "move", "d", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "d", "position": 2}
     assert main(["queue", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [(entry["name"], entry["position"], entry["state"], entry["card"]) for entry in entries] == [
@@ -211,12 +212,14 @@ def test_a_run_on_two_cards_is_in_the_queue_of_both(
 
 
 def test_a_removed_run_is_stopped(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    launch(profile, *"ab")
+    launch(profile, *"abc")
     assert main(["queue", "remove", "a"]) == 2
     assert "a is not queued. It trains already." in capsys.readouterr().err
     assert main(["queue", "remove", "b"]) == 0
     assert "b leaves the queue." in capsys.readouterr().out
-    until(lambda: status(run("b")) == "stopped")
+    assert main(["queue", "--json", "remove", "c"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "c", "request": "end"}
+    until(lambda: status(run("b")) == status(run("c")) == "stopped")
     assert places() == ["a training"]
 
 

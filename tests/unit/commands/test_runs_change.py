@@ -110,6 +110,23 @@ def test_rename_and_note(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "new has no note now.\n"
 
 
+def test_rename_and_note_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    make_done("old")
+    assert main(["runs", "rename", "old", "new", "--json"]) == 0
+    assert as_json(capsys) == {"name": "new", "old_name": "old"}
+    for arguments, note in (([], ""), (["best  so far"], "best so far"), ([], "best so far"), ([""], ""), ([], "")):
+        assert main(["runs", "note", "new", *arguments, "--json"]) == 0
+        assert as_json(capsys) == {"name": "new", "note": note}
+
+
+def test_json_counts_before_the_command_too(capsys: pytest.CaptureFixture[str]) -> None:
+    make_done("a")
+    assert main(["runs", "--json", "note", "a"]) == 0
+    assert as_json(capsys) == {"name": "a", "note": ""}
+    assert main(["runs", "--json", "rm", "a", "--yes"]) == 0
+    assert as_json(capsys)["deleted"] == ["a"]
+
+
 def test_clean_deletes_what_no_one_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     done = make_done("done")
     stopped = make_run("stopped", STARTED, ev.Stopped(step=30))
