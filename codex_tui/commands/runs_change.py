@@ -146,8 +146,8 @@ def run_note(args: argparse.Namespace) -> int:
         print(json.dumps({"name": run.name, "note": note}, indent=2))
     elif args.text is not None:
         print(f"{name} now has the note: {note}" if note else f"{name} has no note now.")
-    elif note:
-        print(note)
+    else:
+        print(note or f"{name} has no note.")
     return DONE
 
 

@@ -27,8 +27,8 @@ def add(subparsers: Any) -> None:
         "tell",
         help="send a test notice to your command and your webhooks",
         description="With --test, sends a test notice with the notify command and to each webhook of the settings, "
-        "and prints what became of it. With RUN, sends what is new of a run and has not been sent yet: the run itself "
-        "starts this, so that you are told when no app is open.",
+        "and prints what became of it. With RUN, sends what is new of a run and has not been sent yet, and prints what "
+        "was sent: the run itself starts this, so that you are told when no app is open.",
         epilog="Example: codex-tui tell --test",
     )
     parser.add_argument("target", metavar="RUN", nargs="?", help="a run: its name, the start of its name, or its path")
@@ -56,10 +56,8 @@ def _tell(target: str, as_json: bool) -> int:
     from codex_tui.base import notice_log, settings
     from codex_tui.base.text import clean
     from codex_tui.runs import notices
-    from codex_tui.runs.library import find_run
-    from training.contract import run_directory
 
-    run = run_directory.RunDirectory(Path(target).absolute()) if "/" in target else find_run(target)
+    run = _find_run(target)
     announcements = _find_untold(run)
     signal.alarm(len(announcements) * int(notices.MAX_SECONDS) + GRACE_SECONDS)
     try:
@@ -69,13 +67,43 @@ def _tell(target: str, as_json: bool) -> int:
             notice_log.append(clean(error.message))
         raise
     wanted = [announcement for announcement in announcements if notices.is_wanted(announcement, preferences)]
-    problems = [problem for announcement in wanted for problem in notices.send(announcement, preferences)]
+    problems: list[str] = []
+    for announcement in announcements:
+        failures = notices.send(announcement, preferences) if announcement in wanted else []
+        problems += failures
+        if not failures and not as_json:
+            print(clean(_describe(announcement, preferences, is_sent=announcement in wanted)))
     if as_json:
         events = [announcement.event for announcement in wanted]
         print(json.dumps({"ok": not problems, "events": events, "problems": problems}, indent=2))
     elif problems:
         raise CodexError(" ".join(problems))
+    elif not announcements:
+        print(f"There is nothing new to tell of {clean(run.name)}.")
     return FAILED if problems else DONE
+
+
+def _find_run(target: str) -> RunDirectory:
+    """Find the run by its name, or by its path, which the keeper gives. Raises BadInput if there is none."""
+    from codex_tui.runs.library import find_run, is_run
+    from training.contract.run_directory import RunDirectory
+
+    if "/" not in target:
+        return find_run(target)
+    run = RunDirectory(Path(target).absolute())
+    if not is_run(str(run.path)):
+        raise BadInput(f"{run.path} is no run.", "List the runs: codex-tui runs")
+    return run
+
+
+def _describe(announcement: Announcement, preferences: Settings, *, is_sent: bool) -> str:
+    """Say in a sentence where the notice of `announcement` went, or why it was not sent."""
+    channels = [hook.name for hook in preferences.webhooks]
+    channels += ["the notify command"] if preferences.notify_command else []
+    if is_sent:
+        return f"Sent to {' and '.join(channels)}: {announcement.title}."
+    reason = "notify.events leaves it out" if channels else "there is no notify command and no webhook"
+    return f"Not sent, because {reason}: {announcement.title}."
 
 
 def _find_untold(run: RunDirectory) -> list[Announcement]:

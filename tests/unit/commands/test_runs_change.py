@@ -107,7 +107,7 @@ def test_rename_and_note(capsys: pytest.CaptureFixture[str]) -> None:
     assert "best so far" in capsys.readouterr().out
     assert main(["runs", "note", "new", ""]) == 0
     assert main(["runs", "note", "new"]) == 0
-    assert capsys.readouterr().out == "new has no note now.\n"
+    assert capsys.readouterr().out == "new has no note now.\nnew has no note.\n"
 
 
 def test_rename_and_note_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:

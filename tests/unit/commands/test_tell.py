@@ -78,6 +78,9 @@ def test_a_run_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     with serve() as server:
         write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
         assert main(["tell", str(run.path)]) == 0
+        assert capsys.readouterr().out == "Sent to phone: a failed.\n"
+        assert main(["tell", "a"]) == 0
+        assert capsys.readouterr().out == "There is nothing new to tell of a.\n"
         assert main(["tell", "a", "--json"]) == 0
         assert as_json(capsys) == {"ok": True, "events": [], "problems": []}
     [request] = server.requests
@@ -91,6 +94,31 @@ def test_a_run_that_trains_is_nothing_to_tell(capsys: pytest.CaptureFixture[str]
         write(f'[webhook.phone]\nkind = "ntfy"\nurl = "{server.url}/topic"\n')
         assert main(["tell", "a"]) == 0
     assert server.requests == []
+    assert capsys.readouterr().out == "Not sent, because notify.events leaves it out: a has started.\n"
+
+
+def test_it_says_why_a_notice_was_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        make_run(name, ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    assert main(["tell", "a"]) == 0
+    assert capsys.readouterr().out == "Not sent, because there is no notify command and no webhook: a is done.\n"
+    write('[notify]\nevents = ["failed"]\ncommand = ["/bin/true"]\n')
+    assert main(["tell", "b"]) == 0
+    assert capsys.readouterr().out == "Not sent, because notify.events leaves it out: b is done.\n"
+
+
+def test_a_notice_that_fails_is_not_said_to_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("a", ev.Started(attempt=1, pid=1), ev.Done(step=1))
+    write('[notify]\ncommand = ["/bin/false"]\n')
+    assert main(["tell", "a"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and "/bin/false" in printed.err
+
+
+def test_a_folder_that_is_no_run_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tell", str(tmp_path)]) == 2
+    assert f"{tmp_path} is no run." in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_keeper_does_is_told_and_what_a_person_did_is_not(capsys: pytest.CaptureFixture[str]) -> None:
