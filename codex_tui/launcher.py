@@ -15,6 +15,7 @@ from codex_tui.base.progress import OnProgress, ignore_progress
 from codex_tui.base.text import clean
 from codex_tui.data import sources
 from codex_tui.engines.engine import Start
+from codex_tui.engines.handover import set_request_aside
 from codex_tui.engines.refresh import refresh
 from codex_tui.engines.registry import find_engine, get_engine
 from codex_tui.environment import build
@@ -123,9 +124,9 @@ def resume(
         point = engine.find_resume_point(run, from_start=from_start)
         change_deadline(run, until, point.step)
         attempt = _count_attempts(run) + 1
-        run.clear_stop()
         start = Start(attempt, profile, interpreter, wait, until, from_start, report)
-        engine.start(run, start)
+        with set_request_aside(run):
+            engine.start(run, start)
     return point
 
 

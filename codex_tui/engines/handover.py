@@ -1,4 +1,4 @@
-"""Keeps RUN/engine.json right while an engine is asked to start a run, whatever goes wrong meanwhile."""
+"""Keeps engine.json and control of a run right while an engine is asked to start it, whatever goes wrong meanwhile."""
 
 from __future__ import annotations
 
@@ -42,3 +42,27 @@ def hand_over(run: RunDirectory, record: EngineRecord) -> Iterator[None]:
             else:
                 run.engine.unlink()
         raise
+
+
+@contextmanager
+def set_request_aside(run: RunDirectory) -> Iterator[None]:
+    """Take an older request out of RUN/control while the block asks an engine to start the run.
+
+    If the block fails, the request is back, unless the run may have begun: it would stop for it. `hand_over` leaves
+    another record in engine.json then.
+    """
+    before, aside = run.read_engine(), run.control.with_name(".control.before")
+    try:
+        run.control.rename(aside)
+    except FileNotFoundError:
+        aside.unlink(missing_ok=True)  # of a program that was ended here
+    try:
+        yield
+    except Exception:
+        if run.read_engine() == before and not run.control.exists():
+            with suppress(OSError):
+                aside.rename(run.control)
+        raise
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)

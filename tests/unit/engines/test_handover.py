@@ -1,19 +1,27 @@
-"""engine.json after a start: an error that proves that nothing began puts the file back, any other end keeps it."""
+"""engine.json and the request after a start: an error that proves that nothing began puts both back as they were."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from support.config_file import write_config
+from support.fake_interpreter import idle_interpreter, name_in_settings
 from support.fake_runs import make_run
+from support.training_runs import demo_profile
 
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.cli import main
 from codex_tui.engines.engine import Start
-from codex_tui.engines.handover import MayHaveBegun, hand_over
+from codex_tui.engines.handover import MayHaveBegun, hand_over, set_request_aside
 from codex_tui.engines.slurm import engine as slurm
+from codex_tui.runs.follower import snapshot
+from training.contract import events as ev
 from training.contract.engine import EngineRecord
+from training.contract.process import Exit
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 
@@ -65,6 +73,40 @@ def test_what_is_known_of_a_run_that_may_have_begun_is_written_if_there_is_room(
     with pytest.raises(MayHaveBegun), hand_over(run, NEW):
         raise MayHaveBegun("cut", "Look.", known)
     assert run.read_engine() == (NEW if is_full else known)
+
+
+def test_a_resume_that_can_not_start_forgets_no_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run("a", ev.Started(attempt=1, pid=1), ev.Phase(name="training"), ev.Metrics(step=7, loss=2.0))
+    write_config(run, {"name": "a", "profile": demo_profile().model_dump(mode="json")})
+    run.write_exit(Exit(os.getpid(), signal="SIGTERM"))
+    run.request_stop("terminate")
+    name_in_settings(idle_interpreter(tmp_path, 60))
+    run.keeper.mkdir()  # so that nobody could find the keeper
+    assert main(["resume", "a", "--headless"]) == 1
+    assert f"{run.keeper}: Is a directory" in capsys.readouterr().err
+    assert snapshot(run).reason == "Killed on request at step 7."
+
+
+@pytest.mark.parametrize("error", [MayHaveBegun("no answer", "Look."), OSError("full"), KeyboardInterrupt()])
+def test_a_run_that_may_have_begun_gets_no_older_request(error: BaseException) -> None:
+    run = make_run("a")
+    run.request_stop("save")
+    with pytest.raises(type(error)), set_request_aside(run):
+        assert run.read_request() is None
+        with hand_over(run, NEW):
+            if isinstance(error, MayHaveBegun):
+                raise error
+        raise error
+    assert run.read_request() is None
+
+
+def test_a_request_that_comes_while_the_run_starts_is_the_one_that_counts() -> None:
+    run = make_run("a")
+    run.request_stop("save")
+    with pytest.raises(BadInput), set_request_aside(run):
+        run.request_stop("terminate")
+        raise BadInput("refused")
+    assert run.read_stop_request() == "terminate"
 
 
 def use_sbatch(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
