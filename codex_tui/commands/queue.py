@@ -75,11 +75,20 @@ def run_queue(args: argparse.Namespace) -> int:
     else:
         print("No run trains or waits. Queue one with: codex-tui train PROFILE --queue")
     if not args.json:
-        from codex_tui.engines.ssh.remote.remotes import read_remotes
+        _print_remotes()
+    return DONE
 
+
+def _print_remotes() -> None:
+    """Name the remotes. If their file is damaged, only warn: the queues of this machine need nothing of it."""
+    from codex_tui.base.text import clean
+    from codex_tui.engines.ssh.remote.remotes import read_remotes
+
+    try:
         for name in read_remotes():
             print(f"{name} has queues of its own: codex-tui queue --on {name}")
-    return DONE
+    except BadInput as error:
+        print(clean(f"! {error.message} {error.hint}"), file=sys.stderr)
 
 
 def _list_there(args: argparse.Namespace) -> int:

@@ -130,7 +130,7 @@ def test_names_that_a_shell_or_ssh_would_take_for_something_else_are_refused(
         ('[lab]\nhost = "box"\nroot = "a"\n', r"root of \[lab\] is wrong"),
         ('[lab]\nhost = "box"\nroot = "/a"\nport = 3\n', r"port of \[lab\] is wrong"),
         ("lab = 1\n", r"the table of \[lab\] is wrong"),
-        ("[lab\n", "at line 1"),
+        ("[lab\n", "line 1: not valid TOML"),
     ],
 )
 def test_a_damaged_file_is_named_and_stays(box: Box, tmp_path: Path, text: str, message: str) -> None:

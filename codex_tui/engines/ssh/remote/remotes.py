@@ -21,6 +21,7 @@ from codex_tui.base import locations
 from codex_tui.base.close_match import suggest
 from codex_tui.base.errors import BadInput, convert_os_error
 from codex_tui.base.toml import TomlError, parse_toml
+from codex_tui.base.toml_positions import find_lines
 from codex_tui.engines.ssh.remote import host
 from training.contract import files
 from training.contract.engine import EngineName
@@ -66,16 +67,18 @@ def read_remotes() -> dict[str, Remote]:
     """Return the remotes by their names, in the order of the file. Raises BadInput for a damaged file."""
     path = remotes_file()
     try:
-        tables = parse_toml(files.read(path, MAX_BYTES).decode())
+        text = files.read(path, MAX_BYTES).decode()
+        tables = parse_toml(text)
     except FileNotFoundError:
         return {}
     except TomlError as error:
-        raise BadInput(f"{path}: {error.message} (at line {error.line}).", "Correct the line.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{path} cannot be read: {getattr(error, 'strerror', error)}.", "Correct or remove it."
-        ) from None
-    return {name: _read_table(path, name, table) for name, table in tables.items()}
+        raise BadInput(f"{path}, line {error.line}: {error.message}.", "Correct the line.") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"{path}, line {line}: not UTF-8.", "Correct the line.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.", "Correct or remove it.") from None
+    return {name: _read_table(path, text, name, table) for name, table in tables.items()}
 
 
 def is_path(text: str) -> bool:
@@ -111,16 +114,19 @@ def remove_remote(name: str) -> None:
         remotes.pop(name, None)
 
 
-def _read_table(path: Path, name: str, table: Any) -> Remote:
+def _read_table(path: Path, text: str, name: str, table: Any) -> Remote:
+    """Raises BadInput with the line of `text`, which is the file."""
     if not re.fullmatch(NAME, name) or name in ENGINES:
-        raise BadInput(f"{path}: {name!r} can't be the name of a remote.", HINTS["name"])
+        line = find_lines(text).get(name, 1)
+        raise BadInput(f"{path}, line {line}: {name!r} can't be the name of a remote.", HINTS["name"])
     try:
         return Remote(name, *msgspec.structs.astuple(msgspec.convert(table, _Table)))
     except msgspec.ValidationError as error:
         field = (re.search(r"\$\.(\w+)|field `(\w+)`", str(error)) or [""])[0].strip("$.`").removeprefix("field `")
-        raise BadInput(
-            f"{path}: {field or 'the table'} of [{name}] is wrong or missing.", HINTS.get(field, "")
-        ) from None
+        lines = find_lines(text)
+        line = lines.get(f"{name}.{field}", lines.get(name, 1))
+        problem = f"{field or 'the table'} of [{name}] is wrong or missing."
+        raise BadInput(f"{path}, line {line}: {problem}", HINTS.get(field, "")) from None
 
 
 @contextmanager
