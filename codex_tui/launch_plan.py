@@ -126,7 +126,7 @@ def make_plan(
 
     Raises BadInput where the name, the profile, the dataset or the book can't be used, where the model lacks modules of
     the table lora, where the run does not fit and launch.on_no_fit refuses it, or where its engine can't be used here;
-    CodexError where the Hub fails.
+    CodexError where the Hub fails, EngineSilent where the engine does not answer.
     """
     check_name(name)
     profile = library.require_profile(profile_file, overrides)

@@ -13,6 +13,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.progress import OnProgress, Progress, ignore_progress
 from codex_tui.base.text import pluralize
 from codex_tui.data.run_time import TimeEstimates
+from codex_tui.engines.engine import EngineSilent
 from codex_tui.hub.model import find_missing_model
 from codex_tui.launch_plan import LaunchPlan, RowCounts, make_plan
 from codex_tui.profiles.library import find_profile
@@ -44,7 +45,8 @@ def plan_series(
     """Plan a run of each profile for each variant. Nothing is written. The arguments are those of `make_plan`; `name`
     is what the names of a sweep's runs begin with.
 
-    Raises BadInput if any of the runs can't start. The error names them all.
+    Raises BadInput if any of the runs can't start. The error names them all. Raises EngineSilent at once if an engine
+    does not answer.
     """
     plans: list[LaunchPlan] = []
     faults: dict[tuple[str, str], list[str]] = {}  # the runs with the same message and hint
@@ -66,7 +68,7 @@ def plan_series(
                 models.add(plan.profile.model.name)
                 plan = replace(plan, missing_model=find_missing_model(plan.profile, plan.profile_file))
         except CodexError as error:
-            if total == 1:
+            if total == 1 or isinstance(error, EngineSilent):
                 raise
             faults.setdefault((error.message, error.hint), []).append(label)
         else:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import OnProgress, ignore_progress
 
 if TYPE_CHECKING:  # the app starts to watch its runs before it needs any of these
@@ -19,6 +20,10 @@ if TYPE_CHECKING:  # the app starts to watch its runs before it needs any of the
     from training.contract.engine import EngineRecord
     from training.contract.profile import Profile
     from training.contract.run_directory import RunDirectory
+
+
+class EngineSilent(CodexError):
+    """The engine does not answer, so no run can start there now."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class Engine(Protocol):
     RUN here is a mirror, which `fetch` fills."""
 
     def check(self, profile: Profile) -> None:
-        """Raise BadInput if this engine can't run `profile`, before anything is written: its program or the remote is
-        missing. Takes milliseconds and asks no other machine."""
+        """Raise BadInput if this engine can't run `profile`, before anything is built or written: its program or the
+        remote is missing. Raise EngineSilent if a quick question has no answer."""
 
     def find_resume_point(self, run: RunDirectory, *, from_start: bool) -> ResumePoint:
         """Find the step from which a resume continues. Raises NoWholeCheckpoint as `runs.resume_point` does."""

@@ -11,7 +11,7 @@ import msgspec
 from codex_tui.base import settings
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import clean
-from codex_tui.engines.engine import SharedFolder, Start
+from codex_tui.engines.engine import EngineSilent, SharedFolder, Start
 from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.keeper import write_heading
 from codex_tui.engines.slurm.job_state import JobState, is_of_folder, read_job_state
@@ -37,6 +37,12 @@ class SlurmEngine(SharedFolder):
                 "Slurm is not installed here: there is no program sbatch.",
                 "Run this on a login node of the cluster, or train on this machine: --on local",
             )
+        try:
+            run_program("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i")
+        except NoAnswer as error:
+            raise _explain_silence(error) from None
+        except Refused:
+            pass  # it answers
 
     def start(self, run: RunDirectory, start: Start) -> None:
         assert start.interpreter
@@ -157,8 +163,8 @@ def _run_command(*command: str) -> None:
         raise _explain_silence(error) from None
 
 
-def _explain_silence(error: Exception) -> CodexError:
-    return CodexError(_describe_silence(error), "Try it again when `sinfo` answers.")
+def _explain_silence(error: Exception) -> EngineSilent:
+    return EngineSilent(_describe_silence(error), "Try it again when `sinfo` answers.")
 
 
 def _describe_silence(error: Exception) -> str:

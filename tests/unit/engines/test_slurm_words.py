@@ -9,12 +9,15 @@ from typing import Literal
 import pytest
 from support.training_runs import demo_profile
 
+from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
+from codex_tui.cli import main
 from codex_tui.engines.engine import Start
 from codex_tui.engines.slurm.engine import SlurmEngine
 from codex_tui.engines.slurm.job_state import JobState, parse_job_state, read_job_state
 from codex_tui.engines.slurm.programs import NoAnswer, Refused, run_program
 from codex_tui.engines.slurm.submission import make_options, make_script
+from codex_tui.environment import build
 from training.contract.control import Request, Word
 from training.contract.engine import EngineRecord
 from training.contract.run_directory import RunDirectory
@@ -147,6 +150,27 @@ def test_without_slurm_a_run_is_refused_before_anything_is_written(monkeypatch: 
     with pytest.raises(BadInput, match="no program sbatch") as raised:
         SlurmEngine().check(demo_profile())
     assert "login node" in raised.value.hint
+
+
+@pytest.mark.parametrize("profiles", [["demo"], ["demo", "demo"]])
+def test_a_cluster_that_does_not_answer_is_found_before_anything_is_built(
+    profiles: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_program(tmp_path, monkeypatch, "sbatch", "exit 1")
+    down = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    write_program(tmp_path, monkeypatch, "squeue", f"echo asked >> {tmp_path}/asked; echo '{down}' >&2; exit 1")
+    monkeypatch.setattr(build, "ensure", lambda *_, **__: pytest.fail("The environment is built."))
+    assert main(["train", *profiles, "--on", "slurm", "--headless"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "codex-tui: Slurm does not answer: Unable to contact slurm controller (connect failure).\n"
+        "Try it again when `sinfo` answers.\n"
+    )
+    assert (tmp_path / "asked").read_text() == "asked\n"  # once: a controller that is down may take 10 seconds
+    assert not locations.runs_home().exists()
 
 
 def test_a_profile_becomes_the_options_of_sbatch_and_the_script_has_nothing_of_it() -> None:
