@@ -9,7 +9,7 @@ loaded in 4 bits, and all rows have 2,048 tokens. Prints a JSON line for each fi
 
 - "speed": tokens a second with each number of cards, each with the batch of one card, and the memory of each card.
 - "losses": the largest number of cards with launch.keep_batch beside one card. In the middle, one of its ranks is
-  killed, and the run is resumed, stopped and resumed again.
+  killed, and the run is resumed, stopped and resumed again. So 1 must be among the numbers.
 - "killed": how long it takes until the run tells of a killed rank, and until no rank is left.
 
 A step has four rows a card: in four passes, or with `--batch 4` in one, which leaves the CPU less to launch. With
@@ -238,9 +238,15 @@ def compare_fsdp(work: Path, steps: int) -> None:
     say("fsdp losses", **{name: losses(run) for name, run in runs.items()}, eval_losses=evaluations)
 
 
-def main() -> None:
+def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cards", nargs="*", type=int, default=[1, 2], help="the numbers of cards")
+    parser.add_argument(
+        "cards",
+        nargs="*",
+        type=int,
+        default=[1, 2],
+        help="the numbers of cards, with 1 among them unless there is --pairs (default: 1 2)",
+    )
     parser.add_argument("--shape", default=None, help="3b; with --fsdp 8b")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--batch", type=int, choices=[1, 2, 4], default=1, help="rows of a pass")
@@ -248,6 +254,19 @@ def main() -> None:
     parser.add_argument("--fsdp", action="store_true")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")
     args = parser.parse_args()
+    args.cards = list(dict.fromkeys(args.cards))
+    if min(*args.cards, 1 if args.pairs is None else args.pairs) < 1:
+        parser.error("the number of cards and that of turns is at least 1")
+    if not args.fsdp and args.pairs is None and (min(args.cards) != 1 or len(args.cards) == 1):
+        parser.error(
+            "give 1 and a larger number of cards, because the losses are compared with those of one card; or measure "
+            "only the speed, of any number of cards, with --pairs"
+        )
+    return args
+
+
+def main() -> None:
+    args = read_arguments()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory(dir=args.work) as temporary:
         work = Path(temporary)
@@ -261,9 +280,9 @@ def main() -> None:
                 for cards in args.cards:
                     measure(work, [*range(cards)], args, CardMemory(), turn)
             return
-        memory = CardMemory()
         *small, largest = sorted(args.cards)
         if sum(small) <= largest:  # on cards of their own they don't disturb each other
+            memory = CardMemory()
             firsts = [sum(small[:place]) for place in range(len(small))]
             with ThreadPoolExecutor() as pool:
                 jobs = [
@@ -271,8 +290,9 @@ def main() -> None:
                     for first, cards in zip(firsts, small, strict=True)
                 ]
             one = jobs[0].result()
-        memory = CardMemory()
-        measure(work, [*range(largest)], args, memory)
+        else:
+            one, *_ = [measure(work, [*range(cards)], args, CardMemory()) for cards in small]
+        measure(work, [*range(largest)], args, CardMemory())
         compare(work, [*range(largest)], args.steps, one)
 
 
