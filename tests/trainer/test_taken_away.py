@@ -133,7 +133,7 @@ def test_a_run_that_is_renamed_while_a_stop_is_pending_is_saved_under_its_new_na
     assert checkpoints.find_last_whole(renamed.checkpoints) == last
     assert events(renamed, "checkpoint")[-1]["path"] == f"checkpoints/{last.name}"
     assert renamed.has_adapter()
-    assert told(renamed) == ["The run was renamed while it trained. It is called car-renamed now."]
+    assert told(renamed) == ["The run was renamed while it trained."]
     exit_ = renamed.read_exit()
     assert exit_ is not None and exit_.code == 0
     assert not renamed.reserve.exists()

@@ -122,7 +122,7 @@ def test_a_deadline_before_the_first_step_is_said_with_what_to_do(trainer: Train
     failed = events(run)[-1]
     assert failed["kind"] == "bad_config"
     assert failed["message"].endswith(", came before the first step of the run.")
-    assert failed["hint"] == "Give it more time, as in: codex-tui resume never --until +8h"
+    assert failed["hint"] == "Give it more time, as in: codex-tui resume RUN --until +8h"
 
 
 def read_adapter(run: RunDirectory) -> bytes:

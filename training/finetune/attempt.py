@@ -135,7 +135,7 @@ class Attempt:
         if self.resume_from:
             self.resume_from = run.path / self.resume_from.relative_to(self.run.path)
         self.run = self.stop.run = run
-        self.warn(f"The run was renamed while it trained. It is called {run.name} now.")
+        self.warn("The run was renamed while it trained.")
 
     def _terminate(self) -> None:
         # A quick check only: this request asks the process to end at once.

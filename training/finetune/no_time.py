@@ -33,7 +33,8 @@ def end_without_step(attempt: Attempt, job: Job, limit: TimeLimit) -> ev.Event |
         raise TrainingFailure(
             "bad_config",
             f"{limit.describe()} came before the first step of the run.",
-            f"Give it more time, as in: codex-tui resume {attempt.run.name} --until +8h",
+            # Without the run's name, which may be another one later, and on the machine of the person.
+            "Give it more time, as in: codex-tui resume RUN --until +8h",
         )
     state = _read_state(checkpoint)
     fit = Fit.from_checkpoint(state)

@@ -81,7 +81,7 @@ class SshEngine:
                 folder = record.folder and find_sent_run(app.connection, app.remote.root, record.folder, run)
                 folder = folder or send_run(app.connection, app.remote.root, run, start.report)
                 run.write_engine(record := msgspec.structs.replace(record, folder=folder))
-                attempt = _begin(run, _Place(app, folder), record, _list_options(start))
+                attempt = _begin(_Place(run, app, folder), record, _list_options(start))
             now = time.time()
             run.write_engine(
                 msgspec.structs.replace(record, status="running", reason="", attempt=attempt, seen=now, since=now)
@@ -121,8 +121,9 @@ class SshEngine:
 
 
 class _Place(NamedTuple):
-    """Where a run is on its remote. `folder` is "" if it is not there any more."""
+    """Where `run` is on its remote. `folder` is "" if it is not there any more."""
 
+    run: RunDirectory
     app: RemoteApp
     folder: str
 
@@ -138,7 +139,7 @@ class _Place(NamedTuple):
             )
         app = RemoteApp(find_remote(record.host))
         try:
-            return cls(app, find_sent_run(app.connection, app.remote.root, record.folder, run))
+            return cls(run, app, find_sent_run(app.connection, app.remote.root, record.folder, run))
         except ConfigError as error:
             raise explain_config_error(run, error) from None
 
@@ -148,10 +149,11 @@ class _Place(NamedTuple):
             name = self.app.remote.name
             raise BadInput(f"The run's folder is gone on {name}.", "Delete what is here: codex-tui runs rm RUN --here")
         self.app.ensure()
-        return self.app.call(*command.split(), posixpath.basename(self.folder), "--json", *options)
+        name, folders = posixpath.basename(self.folder), (self.folder, self.run.path)
+        return self.app.call(*command.split(), name, "--json", *options, folders=folders)
 
 
-def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list[str]) -> int:
+def _begin(place: _Place, record: EngineRecord, options: list[str]) -> int:
     """Start the next attempt over there, and return its number. Only what the app over there says about a mistake
     proves that nothing has begun: it may also be killed after it has started the run."""
     try:
@@ -159,7 +161,7 @@ def _begin(run: RunDirectory, place: _Place, record: EngineRecord, options: list
     except (Unreachable, RemoteFailed, NoJson) as error:
         reason = f"{error.message} The run may have begun there."
         record = msgspec.structs.replace(record, status="unreachable", reason=reason)
-        raise MayHaveBegun(reason, f"See what came of it: codex-tui attach {run.name}", record) from None
+        raise MayHaveBegun(reason, f"See what came of it: codex-tui attach {place.run.name}", record) from None
     except CodexError:
         if record.attempt == 1:
             with suppress(CodexError):

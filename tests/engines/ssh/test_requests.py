@@ -90,6 +90,9 @@ def test_runs_keep_together_whatever_they_are_called(run: RunDirectory, remote: 
     until(lambda: status_of(run) == "stopped")
     renamed = rename_run(run, "renamed")
     assert status_of(renamed) == "stopped"
+    with pytest.raises(NoWholeCheckpoint) as refused:
+        launcher.resume(renamed)  # the checkpoints of this trainer are empty
+    assert refused.value.hint.endswith("codex-tui resume renamed --from-start")
     shutil.rmtree(find_there(renamed).path)
     launcher.resume(renamed)  # it is sent again
     until(lambda: status_of(renamed) == "training")

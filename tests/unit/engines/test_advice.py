@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from codex_tui.base.errors import NO_ENVIRONMENT, EnvironmentMissing, EnvironmentNotBuilt
 from codex_tui.engines.ssh.link.connection import RemoteFailed
-from codex_tui.engines.ssh.remote.advice import advise_from_here
+from codex_tui.engines.ssh.remote.advice import advise_from_here, name_run_from_here
 from codex_tui.engines.ssh.remote.app import RemoteApp
 from codex_tui.engines.ssh.remote.remotes import Remote
 
@@ -30,6 +32,34 @@ BOX = Remote("box", "me@host", "/disk/codex-tui")
 )
 def test_an_advice_names_a_command_that_changes_the_remote(advice: str, here: str) -> None:
     assert advise_from_here(advice, BOX) == here
+
+
+@pytest.mark.parametrize(
+    ("said", "here"),
+    [
+        ("small-2 is training already.", "mine is training already."),
+        ("small-2 has a whole checkpoint at step 7.", "mine has a whole checkpoint at step 7."),
+        ("The keeper of small-2 is gone.", "The keeper of mine is gone."),
+        ("The deadline of small-2, 07:00, is past.", "The deadline of mine, 07:00, is past."),
+        ("Watch it with: codex-tui attach small-2", "Watch it with: codex-tui attach mine"),
+        ("Start over: codex-tui resume small-2 --from-start", "Start over: codex-tui resume mine --from-start"),
+        ("End it: codex-tui stop small-2. Or not.", "End it: codex-tui stop mine. Or not."),
+        ("See: codex-tui runs rm small-2 --here", "See: codex-tui runs rm mine --here"),
+        ("codex-tui train /there/data/runs/small-2/profile.toml", "codex-tui train /here/mine/profile.toml"),
+        ("small-20 is training already.", "small-20 is training already."),
+        ("codex-tui attach small-2.1", "codex-tui attach small-2.1"),
+        ("codex-tui attach a-small-2", "codex-tui attach a-small-2"),
+        ("/there/data/runs/small-2/config.json is damaged.", "/there/data/runs/small-2/config.json is damaged."),
+    ],
+)
+def test_a_run_is_called_as_it_is_here(said: str, here: str) -> None:
+    assert name_run_from_here(said, "/there/data/runs/small-2", Path("/here/mine")) == here
+
+
+def test_a_run_whose_name_is_a_word_changes_no_other_word() -> None:
+    said = "training is training already. Watch its training: codex-tui attach training"
+    here = "mine is training already. Watch its training: codex-tui attach mine"
+    assert name_run_from_here(said, "/there/training", Path("/here/mine")) == here
 
 
 def test_an_error_of_the_remotes_app_advises_a_command_that_changes_the_remote() -> None:

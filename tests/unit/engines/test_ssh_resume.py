@@ -28,6 +28,6 @@ def test_a_held_run_is_resumed_in_its_turn_or_at_once(
     monkeypatch.setattr(launcher, "refresh", lambda _: None)
     monkeypatch.setattr(engine, "find_sent_run", lambda *_: "/home/me/runs/a-2")
     monkeypatch.setattr(RemoteApp, "ensure", lambda _: None)
-    monkeypatch.setattr(RemoteApp, "call", lambda _, *arguments: asked.append(arguments))
+    monkeypatch.setattr(RemoteApp, "call", lambda _, *arguments, **_options: asked.append(arguments))
     launcher.resume(run, wait=wait)
     assert asked == [("resume", "a-2", "--json", "--exact", turn)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import select
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import JSON_VARIABLE, OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean
 from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed, Stream
-from codex_tui.engines.ssh.remote.advice import advise_from_here
+from codex_tui.engines.ssh.remote.advice import advise_from_here, name_run_from_here
 from codex_tui.engines.ssh.remote.installer import Installer
 from codex_tui.engines.ssh.remote.package import make_package
 from codex_tui.engines.ssh.remote.remotes import Remote
@@ -53,9 +54,16 @@ class RemoteApp:
         variables = {"CODEX_TUI_HOME": self.remote.root} | self.remote.uv_folders
         return ["env", *map("=".join, variables.items()), self.python, "-E", "-P", "-m", "codex_tui", *arguments]
 
-    def call(self, *arguments: str, report: OnProgress = ignore_progress, reports_failure: bool = False) -> Any:
+    def call(
+        self,
+        *arguments: str,
+        report: OnProgress = ignore_progress,
+        reports_failure: bool = False,
+        folders: tuple[str, Path] | None = None,
+    ) -> Any:
         """Run `codex-tui ARGUMENTS` over there and return the JSON that it prints. `report` gets its progress.
-        `reports_failure`: its JSON counts whatever its exit code is.
+        `reports_failure`: its JSON counts whatever its exit code is. `folders`: where the run of the command is over
+        there and here, if it is about a run, so that an error calls it by its name here.
 
         Raises the error that it prints, Unreachable, and CodexError if the app is not installed over there.
         """
@@ -66,7 +74,7 @@ class RemoteApp:
                 stream.finish()
             except RemoteFailed as failed:
                 if not (reports_failure and output):
-                    raise self._explain(failed, output, arguments[0]) from None
+                    raise self._explain(failed, output, arguments[0], folders) from None
         return self._parse(output, arguments[0])
 
     def is_installed(self) -> bool:
@@ -79,7 +87,9 @@ class RemoteApp:
             Installer(self.connection, self.remote, self.make_command()).install(report)
         self._is_ready = True
 
-    def _explain(self, failed: RemoteFailed, output: bytes, command: str) -> CodexError:
+    def _explain(
+        self, failed: RemoteFailed, output: bytes, command: str, folders: tuple[str, Path] | None = None
+    ) -> CodexError:
         """Turn the error of a command over there into one of this machine."""
         message, hint = "", ""
         if output.lstrip().startswith(b"{") and isinstance(answer := self._parse(output, command), dict):
@@ -92,8 +102,10 @@ class RemoteApp:
             )
         if not message:
             return failed
-        kind, advice = _KINDS.get(failed.code, CodexError), advise_from_here(clean(hint, newlines=True), self.remote)
-        return kind(f"{self.remote.name}: {clean(message)}", advice)
+        message, hint = clean(message), advise_from_here(clean(hint, newlines=True), self.remote)
+        if folders:
+            message, hint = name_run_from_here(message, *folders), name_run_from_here(hint, *folders)
+        return _KINDS.get(failed.code, CodexError)(f"{self.remote.name}: {message}", hint)
 
     def _parse(self, output: bytes, command: str) -> Any:
         try:
