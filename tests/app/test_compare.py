@@ -100,7 +100,7 @@ async def test_a_deleted_run_loses_its_mark_and_a_renamed_one_keeps_it(make_run:
         await until(pilot, lambda: "3 marked" in screen_text(pilot.app))
         await pilot.press("d")
         await until(pilot, lambda: "can't be undone" in screen_text(pilot.app))
-        await pilot.press("enter")
+        await pilot.press("y")
         await until(pilot, lambda: "2 marked" in screen_text(pilot.app))
         await pilot.press("home", "R")
         await until(pilot, lambda: "Its new name" in screen_text(pilot.app))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.fake_checkpoint import write_checkpoint
 from support.pilot import screen_text, settled, until
 from support.screens import NOW
 
@@ -178,12 +179,32 @@ async def test_a_run_is_annotated_renamed_and_deleted(home: Path, make_run: Any)
         await until(pilot, lambda: not pilot.app.screen.is_modal and listed(pilot) == ["small-2", "large"])
         await pilot.press("down", "d")
         await until(pilot, lambda: "frees 3.0 MB" in screen_text(pilot.app))
-        await pilot.press("escape", "d")
-        await until(pilot, lambda: "frees 3.0 MB" in screen_text(pilot.app))
-        assert large.path.exists()
-        await pilot.press("enter")
+        for key in ("escape", "enter"):  # a deletion can't be undone, so Enter keeps the run
+            await pilot.press(key)
+            await until(pilot, lambda: not pilot.app.screen.is_modal)
+            assert large.path.exists()
+            await pilot.press("d")
+            await until(pilot, lambda: "frees 3.0 MB" in screen_text(pilot.app))
+        await pilot.press("y")
         await until(pilot, lambda: not pilot.app.screen.is_modal and listed(pilot) == ["small-2"])
         assert not large.path.exists()
+
+
+async def test_checkpoints_are_deleted_by_y_alone(home: Path, make_run: Any) -> None:
+    run = make_run(name="a", end="failed", steps=80)
+    unneeded = run.checkpoints / "checkpoint-7"
+    write_checkpoint(run.checkpoints, 7)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: listed(pilot) == ["a"])
+        for key in ("enter", "y"):
+            assert unneeded.exists()
+            await pilot.press("c")
+            await until(pilot, lambda: "Delete these checkpoints?" in screen_text(pilot.app))
+            await pilot.press(key)
+            await until(pilot, lambda: not pilot.app.screen.is_modal)
+        await until(pilot, lambda: not unneeded.exists())
 
 
 async def test_a_live_run_is_neither_renamed_nor_deleted(home: Path, make_run: Any) -> None:

@@ -49,6 +49,7 @@ class Confirm(ModalScreen[bool]):
         Binding("enter,y", "answer(True)", "Yes"),
         Binding("escape,n,q", "answer(False)", "No"),
     ]
+    YES_KEY, NO_KEY = "Enter", "Esc"  # in the last row
 
     def __init__(self, title: str, text: str, action: str, cancel: str = "cancel") -> None:
         super().__init__()
@@ -58,10 +59,20 @@ class Confirm(ModalScreen[bool]):
         with Vertical():
             yield Static(line((clean(self._title), "bold")))
             yield Static(Content(clean(self._text, newlines=True)))
-            yield make_key_row(("Enter", self._action), ("Esc", self._cancel))
+            yield make_key_row((self.YES_KEY, self._action), (self.NO_KEY, self._cancel))
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
+
+
+class ConfirmDeletion(Confirm):
+    """Asks whether to delete something, which can't be undone. Only y returns True: Enter is pressed by accident."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "answer(False)", "No")]
+    YES_KEY, NO_KEY = "y", "Enter, Esc"
+
+    def __init__(self, title: str, text: str, cancel: str) -> None:
+        super().__init__(title, text, "delete", cancel)
 
 
 class Notice(ModalScreen[None]):

@@ -12,7 +12,7 @@ from codex_tui.runs import changes, cleanup
 from codex_tui.runs.engine_reason import name_place_of_run
 from codex_tui.runs.facts import MAX_NOTE, tidy_note
 from codex_tui.runs.summary import RunSummary, measure_folder, summarise
-from codex_tui.ui.kit.dialogs import Ask, Confirm
+from codex_tui.ui.kit.dialogs import Ask, ConfirmDeletion
 from codex_tui.ui.messages import Trouble
 from training.contract.run_directory import RunDirectory
 
@@ -65,7 +65,7 @@ async def delete(screen: Screen[None], run: RunDirectory) -> bool:
         if run.is_mirror():
             everywhere = f"codex-tui runs rm {run.name} --everywhere"
             text += f"\n\nIts files on {clean(name_place_of_run(run))} stay. To delete both: {everywhere}"
-        if await screen.app.push_screen_wait(Confirm("Delete the run?", text, "delete", "keep it")):
+        if await screen.app.push_screen_wait(ConfirmDeletion("Delete the run?", text, "keep it")):
             freed = await asyncio.to_thread(changes.delete_run, run)
             screen.notify(f"Deleted {run.name}: {format_size(freed)} freed.", markup=False)
             return True
@@ -83,7 +83,7 @@ async def clean_up(screen: Screen[None], run: RunDirectory) -> None:
             screen.notify("No checkpoint can go: a resume or a chat needs each of them.", markup=False)
             return
         text = f"{unneeded.describe()}. This frees {format_size(unneeded.size)} and can't be undone."
-        if await screen.app.push_screen_wait(Confirm("Delete these checkpoints?", text, "delete", "keep them")):
+        if await screen.app.push_screen_wait(ConfirmDeletion("Delete these checkpoints?", text, "keep them")):
             deleted = await asyncio.to_thread(cleanup.delete_unneeded, run, summarise)
             screen.notify(f"{format_size(deleted.size)} freed.", markup=False)
     except CodexError as error:
