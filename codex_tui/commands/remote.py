@@ -204,7 +204,7 @@ def _examine(remote: Remote) -> tuple[int, list[Finding], dict[str, Any]]:
     import msgspec
 
     from codex_tui.commands.doctor_finding import Finding
-    from codex_tui.engines.ssh.link.connection import Unreachable
+    from codex_tui.engines.ssh.link.failures import Unreachable
     from codex_tui.engines.ssh.remote.advice import advise_from_here
     from codex_tui.engines.ssh.remote.app import RemoteApp
     from codex_tui.engines.ssh.remote.machine import examine

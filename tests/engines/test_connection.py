@@ -12,7 +12,8 @@ from support.sshd import Box
 
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
-from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed, Unreachable
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import RemoteFailed, Unreachable
 from codex_tui.engines.ssh.results import fetch_results, hash_files
 from training.contract.run_directory import RunDirectory
 

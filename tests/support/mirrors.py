@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 
 from codex_tui.engines.ssh import frames, mirror
-from codex_tui.engines.ssh.link.connection import Connection, Unreachable
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import Unreachable
 from support.config_file import write_config
 from support.near_remote import NearConnection
 from training.contract.process import ProcessIdentity

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from codex_tui.engines.ssh.link.connection import Unreachable
+from codex_tui.engines.ssh.link.failures import Unreachable
 
 
 class NearConnection:

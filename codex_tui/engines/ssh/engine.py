@@ -18,7 +18,7 @@ from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.engine import Start
 from codex_tui.engines.handover import MayHaveBegun, hand_over
 from codex_tui.engines.ssh import mirror
-from codex_tui.engines.ssh.link.connection import RemoteFailed, Unreachable
+from codex_tui.engines.ssh.link.failures import RemoteFailed, Unreachable
 from codex_tui.engines.ssh.remote.app import NoJson, RemoteApp
 from codex_tui.engines.ssh.remote.remotes import find_remote
 from codex_tui.engines.ssh.sending import find_sent_run, send_run

@@ -15,7 +15,9 @@ from typing import Any, Literal
 import msgspec
 
 from codex_tui.engines.ssh import far_end
-from codex_tui.engines.ssh.link.connection import Connection, Stream, Unreachable
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import Unreachable
+from codex_tui.engines.ssh.link.stream import Stream
 
 SILENT_SECONDS = 3 * far_end.BEAT_SECONDS
 MAX_HEADER_BYTES = 4096

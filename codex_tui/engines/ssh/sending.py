@@ -12,7 +12,8 @@ import msgspec
 from codex_tui.base.errors import BadInput, CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, Progress, ignore_progress
 from codex_tui.engines.ssh import frames, mirror
-from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import RemoteFailed
 from training.contract import files
 from training.contract.config import RunConfig, get_table
 from training.contract.model_path import is_path

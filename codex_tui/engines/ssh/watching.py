@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.engines.ssh import frames, mirror
-from codex_tui.engines.ssh.link.connection import Connection, Unreachable
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import Unreachable
 from codex_tui.engines.ssh.remote.remotes import Remote, find_remote
 from codex_tui.engines.ssh.results import fetch_results, list_results
 from codex_tui.runs.fetching import publish_progress

@@ -14,7 +14,7 @@ from codex_tui import launcher, stopping
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.engines.ssh import engine, sending
-from codex_tui.engines.ssh.link.connection import RemoteFailed
+from codex_tui.engines.ssh.link.failures import RemoteFailed
 from codex_tui.engines.ssh.remote.app import RemoteApp
 from codex_tui.engines.ssh.remote.remotes import Remote, remove_remote
 from codex_tui.launch_plan import LaunchPlan, make_plan

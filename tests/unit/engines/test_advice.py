@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codex_tui.base.errors import NO_ENVIRONMENT, EnvironmentMissing, EnvironmentNotBuilt
-from codex_tui.engines.ssh.link.connection import RemoteFailed
+from codex_tui.engines.ssh.link.failures import RemoteFailed
 from codex_tui.engines.ssh.remote.advice import advise_from_here, name_run_from_here
 from codex_tui.engines.ssh.remote.app import RemoteApp
 from codex_tui.engines.ssh.remote.remotes import Remote

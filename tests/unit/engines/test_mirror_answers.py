@@ -12,7 +12,7 @@ import pytest
 from support.mirrors import Cut, ask, catch_up, is_prefix, write_events
 
 from codex_tui.engines.ssh import far_end, frames, mirror
-from codex_tui.engines.ssh.link.connection import Unreachable
+from codex_tui.engines.ssh.link.failures import Unreachable
 from training.contract.run_directory import RunDirectory
 
 

@@ -12,7 +12,7 @@ from support.kept_runs import until
 from support.mirrors import Watch, catch_up, is_prefix, make_root, write_events
 
 from codex_tui.engines.ssh import frames, mirror
-from codex_tui.engines.ssh.link.connection import Unreachable
+from codex_tui.engines.ssh.link.failures import Unreachable
 from training.contract.process import Exit, ProcessIdentity
 from training.contract.run_directory import RunDirectory
 

@@ -8,29 +8,25 @@ socket is in a folder that only this user may open. Nothing asks for a password:
 from __future__ import annotations
 
 import base64
-import os
 import secrets
-import select
 import shlex
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, ignore_progress
-from codex_tui.base.text import clean, shorten
 from codex_tui.engines.ssh.link.archive import pack, unpack
-from codex_tui.engines.ssh.link.explain import CUT, explain_failure, find_remedy
+from codex_tui.engines.ssh.link.failures import FailureReader
 from codex_tui.engines.ssh.link.master import OPTIONS, Deadline, TooLate, ensure_master, make_environ
+from codex_tui.engines.ssh.link.stream import Stream, end_process
 
 TIMEOUT_SECONDS = 30.0
-SSH_FAILED = 255  # the exit code by which ssh says that it failed itself
 FOLDER_EXISTS = 73
 
 # The login shell over there reads one line, and this program in it runs the command. The startup files of that shell
@@ -54,28 +50,6 @@ _RECEIVE = (
 )
 
 
-class Unreachable(CodexError):
-    """The other machine can't be reached, or the connection was cut. What runs over there may still run.
-
-    `reason` is a few words, such as "it refuses the login".
-    """
-
-    def __init__(self, name: str, reason: str, hint: str = "") -> None:
-        self.reason = reason
-        super().__init__(f"{name} can't be reached: {reason}.", hint)
-
-
-class RemoteFailed(CodexError):
-    """A command ran over there and failed with `code`. `stderr` is what it printed, which may be any text."""
-
-    def __init__(self, name: str, program: str, code: int, stderr: str) -> None:
-        self.code, self.stderr = code, stderr
-        lines = [line.strip() for line in stderr.splitlines() if line.strip()] or ["it printed nothing"]
-        line = next(filter(find_remedy, lines), lines[-1])
-        message = f"{program} failed on {name} (exit code {code}): {shorten(clean(line), 300)}"
-        super().__init__(message, find_remedy(line))
-
-
 class Connection:
     """The connection to `host`: a name of ~/.ssh/config, `user@host`, or `ssh://user@host:port`. Errors call it `name`.
 
@@ -85,7 +59,7 @@ class Connection:
 
     def __init__(self, host: str, name: str = "") -> None:
         self.host, self.name = host, name or host
-        self._marker = f"codex-tui-{secrets.token_hex(8)}"
+        self._failures = FailureReader(host, self.name, f"codex-tui-{secrets.token_hex(8)}")
 
     def run(self, argv: Sequence[str], input: bytes | None = None, timeout: float = TIMEOUT_SECONDS) -> bytes:
         """Run `argv` in the home folder over there, and return what it prints."""
@@ -95,11 +69,11 @@ class Connection:
             try:
                 output = process.communicate(input, deadline.seconds_left)[0]
             except subprocess.TimeoutExpired:
-                raise self._explain_silence(deadline) from None
+                raise self._failures.explain_silence(deadline) from None
             finally:
-                _kill(process)
-            before, marker, answer = output.partition(self._marker_line)
-            self._check(argv[0], process.returncode, errors, begun=bool(marker), before=before)
+                end_process(process)
+            before, marker, answer = output.partition(self._failures.marker_line)
+            self._failures.check(argv[0], process.returncode, errors, begun=bool(marker), before=before)
             return answer
 
     def stream(self, argv: Sequence[str], timeout: float = TIMEOUT_SECONDS) -> Stream:
@@ -108,7 +82,7 @@ class Connection:
         deadline = Deadline(timeout)
         errors = tempfile.TemporaryFile()  # noqa: SIM115  the stream closes it
         process = self._start(_STREAM, argv, errors, deadline, None)
-        stream = Stream(self, argv[0], process, errors)
+        stream = Stream(self._failures, argv[0], process, errors)
         try:
             stream.skip_to_marker(deadline)
         except BaseException:
@@ -129,11 +103,11 @@ class Connection:
                 output = process.stdout.read()
                 code = process.wait()
             finally:
-                _kill(process)
+                end_process(process)
             if code == FOLDER_EXISTS:
                 return False
-            before, marker, _ = output.partition(self._marker_line)
-            self._check("tar", code, errors, begun=bool(marker), before=before)
+            before, marker, _ = output.partition(self._failures.marker_line)
+            self._failures.check("tar", code, errors, begun=bool(marker), before=before)
             return True
 
     def fetch(
@@ -164,10 +138,6 @@ class Connection:
             except OSError as error:
                 raise convert_os_error(error) from None
 
-    @property
-    def _marker_line(self) -> bytes:
-        return f"{self._marker}\n".encode()
-
     def _start(
         self, program: str, argv: Sequence[str], errors: IO[bytes], deadline: Deadline, stdin: int | None
     ) -> subprocess.Popen[bytes]:
@@ -177,10 +147,10 @@ class Connection:
         try:
             master = ensure_master(ssh, self.host, deadline)
         except TooLate:
-            raise self._explain_silence(deadline) from None
+            raise self._failures.explain_silence(deadline) from None
         if master.failure is not None:
-            raise self._explain(master.failure)
-        command = make_command_line(["sh", "-c", program, self._marker, *argv])
+            raise self._failures.explain(master.failure)
+        command = make_command_line(["sh", "-c", program, self._failures.marker, *argv])
         return subprocess.Popen(
             [ssh, *OPTIONS, "-o", f"ControlPath={master.socket}", "-o", "ControlMaster=no", "--", self.host, command],
             stdin=subprocess.PIPE if stdin is None else stdin,
@@ -190,97 +160,9 @@ class Connection:
             start_new_session=True,  # Ctrl-C is the app's, and nothing can ask on its terminal
         )
 
-    def _check(self, program: str, code: int, errors: IO[bytes], *, begun: bool, before: bytes = b"") -> None:
-        """Raise the error that the exit code and stderr show, if there is one. `begun`: the shell over there has
-        started the command."""
-        errors.seek(0)
-        text = errors.read().decode(errors="replace")
-        if code == SSH_FAILED and begun:
-            raise Unreachable(self.name, *CUT)
-        if code == SSH_FAILED:
-            raise self._explain(text)
-        if not begun:
-            raise self._explain(f"{before.decode(errors='replace')}\n{text}", answered=True)
-        if code:
-            raise RemoteFailed(self.name, program, code, text.partition(f"{self._marker}\n")[2] or text)
-
-    def _explain(self, text: str, *, answered: bool = False) -> Unreachable:
-        return Unreachable(self.name, *explain_failure(text, self.host, answered=answered))
-
-    def _explain_silence(self, deadline: Deadline) -> Unreachable:
-        reason = f"no answer within {deadline.seconds:.0f} s"
-        return Unreachable(self.name, reason, "Check the network, then try it again.")
-
-
-class Stream:
-    """The output of a command that runs over there. `close` ends the command, unless it has ended."""
-
-    def __init__(
-        self, connection: Connection, program: str, process: subprocess.Popen[bytes], errors: IO[bytes]
-    ) -> None:
-        assert process.stdout is not None
-        self._connection, self._program, self._process, self._errors = connection, program, process, errors
-        self._output = process.stdout
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def fileno(self) -> int:
-        """The descriptor to wait for, with `select`."""
-        return self._output.fileno()
-
-    def read(self, size: int = 65536) -> bytes:
-        """Wait for output and return it; b"" when there is no more. Then `finish` says why."""
-        return os.read(self.fileno(), size)
-
-    def __iter__(self) -> Iterator[str]:
-        """The lines of text as they come."""
-        rest = b""
-        while data := self.read():
-            *lines, rest = (rest + data).split(b"\n")
-            yield from (line.decode(errors="replace").rstrip() for line in lines)
-
-    def read_errors(self, offset: int) -> bytes:
-        """What the command has printed on stderr so far, from `offset` on. The first line is not the command's."""
-        return os.pread(self._errors.fileno(), 2**20, offset)
-
-    def finish(self) -> None:
-        """Wait for the command's end. Raises Unreachable if the connection was cut, RemoteFailed if it failed."""
-        while self.read():
-            pass
-        self._connection._check(self._program, self._process.wait(), self._errors, begun=True)
-
-    def close(self) -> None:
-        _kill(self._process)
-        for file in (self._process.stdin, self._output, self._errors):
-            if file is not None:
-                file.close()
-
-    def skip_to_marker(self, deadline: Deadline) -> None:
-        """Skip what the startup files of the shell print."""
-        seen = bytearray()
-        while not seen.endswith(self._connection._marker_line):
-            if not select.select([self.fileno()], [], [], deadline.seconds_left)[0]:
-                raise self._connection._explain_silence(deadline)
-            if not (byte := self.read(1)):
-                code = self._process.wait()
-                self._connection._check(self._program, code, self._errors, begun=False, before=bytes(seen))
-            seen += byte
-
 
 def make_command_line(argv: Sequence[str]) -> str:
     """Return the line that lets a login shell become the command `argv`. Shells quote in different ways: a csh has no
     line breaks in quotes, and a fish knows backslashes there. So the line has only what means the same to all."""
     encoded = base64.b64encode(f"exec {shlex.join(argv)}".encode()).decode()
     return f"exec sh -c 'eval \"$(echo {encoded} | base64 -d)\"'"
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.wait()

@@ -13,7 +13,9 @@ import msgspec
 from codex_tui.base.errors import BadInput, CodexError, EnvironmentMissing
 from codex_tui.base.progress import JSON_VARIABLE, OnProgress, Progress, ignore_progress
 from codex_tui.base.text import clean
-from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed, Stream
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import RemoteFailed
+from codex_tui.engines.ssh.link.stream import Stream
 from codex_tui.engines.ssh.remote.advice import advise_from_here, name_run_from_here
 from codex_tui.engines.ssh.remote.installer import Installer
 from codex_tui.engines.ssh.remote.package import make_package

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from codex_tui.base.errors import BadInput, CodexError
 from codex_tui.base.text import pluralize
-from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import RemoteFailed
 from codex_tui.engines.ssh.remote.remotes import find_remote
 from codex_tui.machine.forecast import Card
 from training.contract.profile import Profile

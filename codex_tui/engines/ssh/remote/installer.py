@@ -12,7 +12,8 @@ from pathlib import Path
 
 from codex_tui.base.errors import CodexError, EnvironmentMissing
 from codex_tui.base.progress import OnProgress, Progress
-from codex_tui.engines.ssh.link.connection import Connection, RemoteFailed
+from codex_tui.engines.ssh.link.connection import Connection
+from codex_tui.engines.ssh.link.failures import RemoteFailed
 from codex_tui.engines.ssh.remote.machine import Machine, examine, require
 from codex_tui.engines.ssh.remote.package import make_package
 from codex_tui.engines.ssh.remote.remotes import Remote
