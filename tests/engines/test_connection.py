@@ -170,7 +170,7 @@ def test_all_commands_share_one_connection_whose_socket_is_private(box: Box) -> 
 
 
 def test_the_connection_ends_by_itself(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codex_tui.engines.ssh.link.master.KEEP_SECONDS", 1)
+    monkeypatch.setattr("codex_tui.engines.ssh.link.master.KEEP_SECONDS", 2)
     with Connection("box").stream(["sleep", "60"]):  # which it outlives
         (master,) = Path(os.environ["XDG_RUNTIME_DIR"], "codex-tui").glob("*[!k]")
     while master.exists():  # its process removes it at its end
