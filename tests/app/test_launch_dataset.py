@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from codex_tui.base import locations
 from codex_tui.data import check
-from codex_tui.ui.launch.dataset_input import DatasetInput
+from codex_tui.ui.kit.dataset_input import DatasetInput
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 

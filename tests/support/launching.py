@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from codex_tui.base import locations
 from codex_tui.ui.app import CodexApp
-from codex_tui.ui.launch.dataset_input import DatasetInput
+from codex_tui.ui.kit.dataset_input import DatasetInput
 from codex_tui.ui.launch.dialog import LaunchDialog
 from support.pilot import screen_text, settled, until
 

@@ -12,10 +12,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from codex_tui.base.text import clean
+from codex_tui.ui.kit.dataset_input import DatasetInput
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, make_key_row
 from codex_tui.ui.kit.drawing import line
 from codex_tui.ui.kit.suggesting_input import Suggestions
-from codex_tui.ui.launch.dataset_input import DatasetInput
 
 
 class AskDataset(ModalScreen[str | None]):

@@ -17,13 +17,13 @@ from textual.widgets import Input, Static
 
 from codex_tui.base.errors import CodexError, convert_os_error
 from codex_tui.base.text import clean
+from codex_tui.ui.kit.dataset_input import DatasetInput
 from codex_tui.ui.kit.dialogs import DIALOG_CSS, format_keys
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.suggesting_input import Suggestions
 from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.launch.check_runner import CheckRunner
 from codex_tui.ui.launch.checks import Checks, describe_checks
-from codex_tui.ui.launch.dataset_input import DatasetInput
 from codex_tui.ui.launch.keys import APPLY_KEY, COMPARE_KEY, FASTER_KEY, NOW_KEY, list_keys
 from codex_tui.ui.launch.name_and_time import NameAndTime
 from codex_tui.ui.launch.work import format_fetch, format_setup

@@ -1,4 +1,4 @@
-"""The dataset field of the launch dialog. It completes paths, and suggests files and the datasets of earlier runs."""
+"""A field for a dataset. It completes paths, and suggests files and the datasets of earlier runs."""
 
 from __future__ import annotations
 
