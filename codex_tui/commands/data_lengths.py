@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codex_tui.base.errors import DONE, BadInput, CodexError
+from codex_tui.base.errors import DONE, BadInput
 from codex_tui.commands.options import add_card_option, add_dataset, check_card
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ def run_lengths(args: argparse.Namespace) -> int:
     from codex_tui.data.target import Target
     from codex_tui.machine.forecast import forecast_lengths
     from codex_tui.profiles.library import find_profile
-    from training.contract.failures import NO_CHAT_TEMPLATE
 
     check_card(args.card)
     if not args.profile:
@@ -56,8 +55,7 @@ def run_lengths(args: argparse.Namespace) -> int:
         target = Target.from_profile(path, args.files, None, report)
         result = check_dataset(target, report)
     if result.token_error:
-        message, hint = result.token_error
-        raise (BadInput if message == NO_CHAT_TEMPLATE else CodexError)(message, hint)
+        raise result.token_error
     if result.lengths is None:
         raise BadInput(f"{target.source.name} has no row that can be used.", "See why: codex-tui data check FILE")
     profile = target.settings

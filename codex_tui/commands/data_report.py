@@ -81,8 +81,8 @@ def _warnings(result: CheckResult) -> list[Any]:
         return list(advise_on_rows(result.overview, result.scan))
     if result.token_error is None:
         return list(result.warnings)
-    why, remedy = result.token_error
-    return [Advice(f"Token counts are not available: {why.rstrip('.')}.", remedy), *result.warnings]
+    error = result.token_error
+    return [Advice(f"Token counts are not available: {error.message.rstrip('.')}.", error.hint), *result.warnings]
 
 
 def lines(result: CheckResult) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codex_tui.base import locations
-from codex_tui.base.errors import CodexError, convert_os_error
+from codex_tui.base.errors import BadInput, CodexError, convert_os_error
 from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
 from codex_tui.base.text import pluralize
 from codex_tui.data import sources
@@ -18,7 +18,6 @@ from codex_tui.data.overview import Overview, compute_overview
 from codex_tui.data.speed import find_last_speed
 from codex_tui.data.target import Target
 from codex_tui.environment import build
-from training.contract.failures import NO_CHAT_TEMPLATE
 from training.contract.inspect_messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
 from training.contract.messages import WorkerError
 from training.contract.profile import Profile
@@ -36,9 +35,9 @@ CHANGED = ("The rows changed during the check.", "Check them again.")
 
 @dataclass
 class CheckResult:
-    """The result of a check. `token_error` is a message and a hint if the tokens could not be counted although a
-    profile names a model; `lengths` is then None. `speed` is in tokens a second. `duration` is None if no speed is
-    known. Clean the texts before they are shown."""
+    """The result of a check. `token_error` says why the tokens could not be counted although a profile names a model:
+    a BadInput if no run could train with that profile. `lengths` is then None. `speed` is in tokens a second.
+    `duration` is None if no speed is known. Clean the texts before they are shown."""
 
     target: Target
     scan: Scan
@@ -46,7 +45,7 @@ class CheckResult:
     overview: Overview
     warnings: tuple[Advice, ...]
     speed: float | None
-    token_error: tuple[str, str] | None
+    token_error: CodexError | None
     duration: Duration | None
     _index: RowIndex
     _columns: Columns
@@ -56,7 +55,7 @@ class CheckResult:
         """Whether a run would start and learn something."""
         overview, profile = self.overview, self.target.profile
         skips = profile is not None and profile.dataset.on_bad_rows == "skip"
-        if self.token_error and self.token_error[0] == NO_CHAT_TEMPLATE:
+        if isinstance(self.token_error, BadInput):
             return False
         if profile is not None and profile.dataset.long_rows == "refuse" and overview.truncated:
             return False
@@ -110,15 +109,15 @@ def _scan(index: RowIndex, columns: Columns, profile: Profile, report: OnProgres
     return loaded[1]
 
 
-async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, tuple[str, str] | None]:
-    """Return the lengths of the `rows` good rows; or None, and a message with a hint that say why."""
+async def _count_tokens(target: Target, rows: int, report: OnProgress) -> tuple[Lengths | None, CodexError | None]:
+    """Return the lengths of the `rows` good rows; or None, and the error that says why."""
     try:
         _, path = await _count_in_worker(target, report)
     except CodexError as error:
-        return None, (error.message, error.hint)
+        return None, error
     if lengths := token_lengths.load(path, rows):
         return lengths, None
-    return None, CHANGED
+    return None, CodexError(*CHANGED)
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ async def _count_in_worker(target: Target, report: OnProgress, max_rows: int | N
                 case StatsReady(why=""):
                     pass  # the scan of a large dataset; the lengths follow
                 case InspectReady() | StatsReady():
-                    raise CodexError(answer.why, answer.hint)
+                    raise (BadInput if answer.kind == "bad_config" else CodexError)(answer.why, answer.hint)
                 case WorkerError():
                     raise CodexError(answer.message, answer.hint)
     finally:

@@ -17,7 +17,7 @@ from codex_tui.runs.outcome import find_last_write
 from codex_tui.runs.result import describe_evaluations, describe_time
 from codex_tui.runs.watched import ENDED, HELD, WatchedRun
 from training.contract import events as ev
-from training.contract.loan import CHAT_ENDS
+from training.contract.loan import ENDS_BY_PERSON
 from training.contract.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 VERBS: dict[NoticeEvent, str] = {
     "failed": "", "lost": "was", "healed": "was", "stopped": "was", "started": "has", "resumed": "has"
 }  # fmt: skip
-BY_PERSON = (*ev.ENDS_BY_HAND, CHAT_ENDS)  # how a hold ends that the person asked for
 CUT_SECONDS = 300.0  # an engine that does not answer for so long is announced: a short cut of a link is nothing
 MAX_TITLE, MAX_MESSAGE = 100, 300  # characters
 FAILURES: dict[ev.FailureKind, str] = {
@@ -152,7 +151,7 @@ def _find_event(watched: WatchedRun) -> NoticeEvent | None:
         case "unreachable":
             return "unreachable" if _is_cut_for_long(watched) else None
         case "parked":
-            return None if watched.held is None or watched.held.ends in BY_PERSON else "parked"
+            return None if watched.held is None or watched.held.ends in ENDS_BY_PERSON else "parked"
         case "cooling":
             return "paused"
     return None

@@ -115,8 +115,8 @@ def test_a_template_that_does_not_suit_the_model_is_explained(
 ) -> None:
     profile = tmp_path / "p.toml"
     profile.write_text(f'[model]\nname = "{base_model}"\nchat_template = "gemma_chatml"\n')
-    main(["data", "check", str(rows), "--profile", str(profile)])
+    assert main(["data", "check", str(rows), "--profile", str(profile)]) == 2
     assert 'The chat template "gemma_chatml" can\'t be used with this model' in capsys.readouterr().out
     profile.write_text(f'[model]\nname = "{base_model}"\nchat_template = "./gone.jinja"\n')
-    main(["data", "check", str(rows), "--profile", str(profile)])
+    assert main(["data", "check", str(rows), "--profile", str(profile)]) == 2
     assert f"{tmp_path / 'gone.jinja'} can't be read: No such file" in capsys.readouterr().out

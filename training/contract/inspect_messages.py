@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from training.contract.event_base import Count
+from training.contract.events import FailureKind
 from training.contract.messages import Loading, Message, WorkerError, WorkerProtocol
 
 RowCount = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
@@ -45,8 +46,8 @@ class Cancel(Message, tag="cancel"):
 class InspectReady(Message, tag="ready"):
     """The rows can be read. `kept`, `train_rows` and `eval_rows` are None while the scan of the rows is not finished.
 
-    `scan` is the path of the finished scan. `why` says why the tokenizer can't be loaded, `hint` what to do about it:
-    rows then come without tokens.
+    `scan` is the path of the finished scan. `why` says why the tokenizer can't be loaded, `hint` what to do about it,
+    `kind` what kind of failure it is: rows then come without tokens.
     """
 
     rows: RowCount
@@ -56,6 +57,7 @@ class InspectReady(Message, tag="ready"):
     scan: str | None = None
     why: str = ""
     hint: str = ""
+    kind: FailureKind | None = None
 
 
 class Segment(msgspec.Struct):
@@ -125,7 +127,7 @@ class InspectProgress(Message, tag="progress"):
 class StatsReady(Message, tag="digest"):
     """The scan of all rows is at `scan` and their lengths are at `lengths`. `cached`: the lengths were there already.
 
-    A path is None if that part was not made. `why` then says why, `hint` what to do about it.
+    A path is None if that part was not made. `why`, `hint` and `kind` then are as in InspectReady.
     """
 
     scan: str | None
@@ -133,6 +135,7 @@ class StatsReady(Message, tag="digest"):
     cached: bool = False
     why: str = ""
     hint: str = ""
+    kind: FailureKind | None = None
 
 
 class Cancelled(Message, tag="cancelled"):

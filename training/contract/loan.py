@@ -13,6 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from training.contract import files
+from training.contract.events import ENDS_BY_HAND
 from training.contract.process import ProcessIdentity
 from training.contract.run_directory import RunDirectory
 from training.contract.signs import keep_fresh, lives
@@ -20,6 +21,8 @@ from training.contract.signs import keep_fresh, lives
 SUFFIX = ".json"
 CHAT_REASON = "A chat uses the card."
 CHAT_ENDS = "It resumes when the chat is left."
+ENDS_BY_PERSON = (*ENDS_BY_HAND, CHAT_ENDS)
+"""What ends a hold that a person has asked for, with L or by opening a chat."""
 
 
 class Loan(msgspec.Struct):

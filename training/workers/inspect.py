@@ -17,7 +17,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from training.contract import failures
-from training.contract.failures import TrainingFailure
+from training.contract.failures import Failure, TrainingFailure
 from training.contract.inspect_messages import (
     INSPECT,
     Cancel,
@@ -97,7 +97,7 @@ class RowInspector:
         self._tokenizer: Any = None
         self._encoder: RowEncoder | None = None
         self._lock = PriorityLock()
-        self._why = self._hint = ""  # why there is no tokenizer
+        self._failure: Failure | None = None  # why there is no tokenizer
         self._tasks: queue.SimpleQueue[tuple[Task, threading.Event]] = queue.SimpleQueue()
         self._unfinished: dict[threading.Event, Task] = {}  # the key cancels the task
 
@@ -106,11 +106,11 @@ class RowInspector:
         try:
             self._tokenizer = load_tokenizer(self._job)
         except Exception as error:  # noqa: BLE001  the rows can be read without it
-            self._why, self._hint = _explain(error)
+            self._failure = failures.classify(error)
         if len(self._index) <= MAX_ROWS_SCANNED_BEFORE_READY:
             with suppress(CacheNotWritable), explain_unreadable_dataset(self._job):
                 self._scan_file = self._stats.find_scan(self._reporter("scanning"), lambda: False)
-        ready = InspectReady(rows=len(self._index), scan=_text(self._scan_file), why=self._why, hint=self._hint)
+        ready = InspectReady(rows=len(self._index), scan=_text(self._scan_file), **_describe(self._failure))
         if (scan := self._stats.scan) is None:
             return ready
         eval_rows = scan.count(HELD_OUT)
@@ -144,7 +144,7 @@ class RowInspector:
                 try:
                     answer = self._do(task, cancelled)
                 except Exception as error:  # noqa: BLE001  this task failed; the next one may not
-                    answer = self._stats_ready(None, False, *_explain(error))
+                    answer = self._stats_ready(None, False, failures.classify(error))
                 del self._unfinished[cancelled]
                 self._pipe.send(answer)
 
@@ -155,15 +155,15 @@ class RowInspector:
             if self._scan_file is None:
                 return Cancelled()
             if task == "scan" or self._tokenizer is None:
-                return self._stats_ready(None, False, self._why, self._hint)
+                return self._stats_ready(None, False, self._failure)
             lengths = self._stats.find_lengths(
                 self._tokenizer, self._lock, self._reporter("tokenising"), cancelled.is_set
             )
         return Cancelled() if lengths is None else self._stats_ready(*lengths)
 
-    def _stats_ready(self, lengths: Path | None, cached: bool, why: str = "", hint: str = "") -> StatsReady:
+    def _stats_ready(self, lengths: Path | None, cached: bool, failure: Failure | None = None) -> StatsReady:
         scan = _text(self._scan_file)
-        return StatsReady(scan=scan, lengths=_text(lengths), cached=cached, why=why, hint=hint)
+        return StatsReady(scan=scan, lengths=_text(lengths), cached=cached, **_describe(failure))
 
     def _reporter(self, what: Literal["scanning", "tokenising"]) -> Callable[[int, int], None]:
         return lambda done, total: self._pipe.send(InspectProgress(what=what, done=done, total=total))
@@ -188,7 +188,7 @@ class RowInspector:
                 text = self._index.text(index, MAX_TEXT_BYTES).decode("utf-8", "replace")
                 return rendered(problem=str(problem), text=text, split="bad")
             if self._tokenizer is None:
-                why = f"{self._why} {self._hint}".strip()
+                why = f"{self._failure.message} {self._failure.hint}".strip() if self._failure else ""
                 return rendered(shape=row.shape, split=self._split(index, None), why=why)
             with self._lock.urgent():
                 if self._encoder is None:
@@ -236,10 +236,9 @@ class RowInspector:
         ]
 
 
-def _explain(error: Exception) -> tuple[str, str]:
-    """The message and the hint of `error`."""
-    failure = failures.classify(error)
-    return failure.message, failure.hint
+def _describe(failure: Failure | None) -> dict[str, Any]:
+    """Return the fields of an answer that say what failed."""
+    return {"why": failure.message, "hint": failure.hint, "kind": failure.kind} if failure else {}
 
 
 def _text(path: Path | None) -> str | None:

@@ -66,16 +66,20 @@ def _write_in_process(job: Job, folder: Path) -> None:
 def _read_failure(done: subprocess.CompletedProcess[bytes]) -> TrainingFailure:
     last = done.stdout.decode("utf-8", "replace").strip().rpartition("\n")[2]
     try:
-        message, hint = json.loads(last)
+        kind, message, hint = json.loads(last)
     except (ValueError, TypeError):
         last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        message, hint = f"Unsloth could not set the chat template: {last or 'its process was ended'}", ""
-    return TrainingFailure("bad_config", message, hint)
+        kind, message, hint = (
+            "unknown",
+            f"Unsloth could not set the chat template: {last or 'its process was ended'}",
+            "",
+        )
+    return TrainingFailure(kind, message, hint)
 
 
 def write(config: Path, folder: Path) -> int:
     """Write the tokenizer of the job in `config`, with Unsloth's chat template, to `folder`. Returns 0, or 1 after a
-    line of JSON on stdout: the message and the hint."""
+    line of JSON on stdout: the kind of the failure, its message and its hint."""
     die_with_parent(True)
     try:
         job = read_job(config)
@@ -86,6 +90,6 @@ def write(config: Path, folder: Path) -> int:
         set_chat_template(_load_own(job), job.profile.model.chat_template).save_pretrained(folder)
     except Exception as error:  # noqa: BLE001  the worker reports it
         failure = failures.classify(error)
-        print(json.dumps([failure.message, failure.hint]))  # noqa: T201
+        print(json.dumps([failure.kind, failure.message, failure.hint]))  # noqa: T201
         return 1
     return 0
