@@ -8,7 +8,7 @@ from pathlib import Path
 from codex_tui.base.errors import CodexError
 from codex_tui.machine import forecast
 from codex_tui.runs import library
-from codex_tui.runs.loading_time import measure_loading_time
+from codex_tui.runs.loading_time import measure_start
 from codex_tui.runs.pace import average_uninterrupted
 from training.contract import events as ev
 from training.contract.config import ConfigError, RunConfig, get_table
@@ -41,11 +41,11 @@ def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_fil
 
 
 def find_last_loading_time(profile: Profile, profile_file: Path | None = None) -> float | None:
-    """Return the seconds from the start to the first step of the newest run with the model of `profile`; None if there
-    is none."""
+    """Return the seconds from the start to the first step of the newest run with the model of `profile` in the same
+    place; None if there is none."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
-    times = (measure_loading_time(run) for run in _list_newest_runs() if _read_model_name(run) == name)
-    return next((seconds for seconds in times if seconds is not None), None)
+    runs = (run for run in _list_newest_runs() if _read_model_name(run) == name and _is_of_place(run, profile))
+    return next((times.first_step for run in runs if (times := measure_start(run))), None)
 
 
 def _read_model_name(run: RunDirectory) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from support.data_screen import app_on
+from support.fake_runs import append_events
 from support.pilot import screen_text, settled, until
 from textual.app import App
 from textual.binding import Binding
@@ -160,6 +161,18 @@ async def test_while_a_run_loads_its_header_says_what_it_is_and_how_long_it_took
         await until(pilot, lambda: "first step last time after 0:" in screen_text(pilot.app))
         text = screen_text(pilot.app)
         assert "dataset demo:zombie-waves" in text and "epochs" in text
+
+
+async def test_while_the_model_loads_its_line_says_how_long_it_still_takes(make_run: Any) -> None:
+    make_run("zombies-0", end="done", steps=20)  # which had loaded the model after 10 seconds
+    run = make_run("zombies-1", end="loading")
+    started = msgspec.json.decode(run.events.read_bytes().splitlines()[0], type=ev.Started)
+    loading = ev.Phase(name="loading", detail="Unsloth", total=3, unit="parts", time=started.time + 3)
+    run.events.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in (started, loading)))
+    async with CodexApp(run).run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: "loading: Unsloth 0 / 3 parts  about 0:07 left" in screen_text(pilot.app))
+        append_events(run, ev.Phase(name="tokenising", done=100, total=300, unit="rows"))
+        await until(pilot, lambda: "tokenising 100 / 300 rows   33 %" in screen_text(pilot.app))
 
 
 async def test_once_the_probe_has_timed_a_step_the_header_says_how_long_the_run_takes(make_run: Any) -> None:

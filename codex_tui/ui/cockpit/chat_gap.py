@@ -173,11 +173,11 @@ class ChatGap:
         return way or await self._ask(watched)
 
     async def _ask(self, watched: WatchedRun) -> ChatWay | None:
-        from codex_tui.runs.loading_time import measure_loading_time
+        from codex_tui.runs.loading_time import measure_start
 
-        wait, loading = estimate_wait(watched, time.time()), await asyncio.to_thread(measure_loading_time, self._run)
+        wait, start = estimate_wait(watched, time.time()), await asyncio.to_thread(measure_start, self._run)
         within = "" if wait is None else f", in about {format_duration(max(1.0, wait))}"
-        again = "" if loading is None else f" It trains again about {format_duration(loading)} later."
+        again = "" if start is None else f" It trains again about {format_duration(start.first_step)} later."
         text = (
             f"In the trainer: it answers at the end of the step{within}, with the adapter as it is then, or with the "
             "base model. Training pauses for the answer.\n\n"

@@ -10,6 +10,7 @@ from codex_tui.base.text import clean, format_duration, pluralize
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import count_epochs
 from codex_tui.runs.healed import describe_all_briefly
+from codex_tui.runs.loading_time import StartTimes, estimate_loading_left
 from codex_tui.runs.outcome import describe_silence
 from codex_tui.runs.pace import describe_late_step, estimate_tokens_per_second
 from codex_tui.runs.time_left import estimate_time_left
@@ -21,6 +22,8 @@ from codex_tui.ui.runs.status import SIGNS, format_status
 from training.contract.events import Resolved
 from training.contract.units import round_up_length
 from training.history.state import RunState, compute_elapsed
+
+MIN_BAR = 4  # cells of the bar in a narrow terminal
 
 
 class RunHeader(Painted):
@@ -34,11 +37,11 @@ class RunHeader(Painted):
         super().__init__(id="header")
         self._facts = facts
         self._watched = watched
-        self._last_loading: float | None = None
+        self._last_start: StartTimes | None = None
 
-    def show_last_loading(self, seconds: float) -> None:
-        """`seconds` is how long the last run of this model took to its first step."""
-        self._last_loading = seconds
+    def show_last_start(self, times: StartTimes) -> None:
+        """`times` are those of the last start of this model."""
+        self._last_start = times
         self.repaint()
 
     def show(self, facts: RunFacts, watched: WatchedRun) -> None:
@@ -81,8 +84,15 @@ class RunHeader(Painted):
         done, total, label, unit = count_progress(watched)
         if total is None:
             return line((label, MUTED), (f"  {done:,} {unit}".rstrip() if done else "", MUTED))
-        figure = f"{label} {done:,} / {total:,} {unit}".rstrip() + f"  {figures.compute_percent(done, total):3} %"
-        room = max(4, width - len(figure) - 2)
+        count = f"{label} {done:,} / {total:,} {unit}".rstrip()
+        figure = f"{count}  {figures.compute_percent(done, total):3} %"
+        left = estimate_loading_left(watched, self._last_start) if self._last_start else None
+        if left is not None:
+            time_left = f"about {format_duration(left)} left"
+            figure = f"{count}  {time_left}"
+            if len(figure) + 2 + MIN_BAR > width:
+                figure = f"{label}  {time_left}"
+        room = max(MIN_BAR, width - len(figure) - 2)
         style = ACCENT if watched.works else SIGNS[watched.status][1]
         return line(figures.draw_progress(done / total if total else 0, room, style), "  ", figure)
 
@@ -93,8 +103,8 @@ class RunHeader(Painted):
         times = [] if left is None else [_format_number("ETA", format_duration(left))]
         if elapsed is not None:
             times.append(_format_number("elapsed", format_duration(elapsed)))
-        if left is None and self._last_loading is not None:
-            times.append(_format_number("first step last time after", format_duration(self._last_loading)))
+        if left is None and self._last_start:
+            times.append(_format_number("first step last time after", format_duration(self._last_start.first_step)))
         return fit_parts([*times, *_describe_rows(self._facts)], width)
 
     def _format_numbers(self, width: int, watched: WatchedRun) -> Content:

@@ -100,15 +100,15 @@ class CockpitScreen(RunKeysScreen):
         self.action_pane(self._panes.current)
         self.set_interval(bandwidth.pace.tick, self._tick)
         self._sample_gpu()
-        if self.live and self.watched.state.last is None:
-            start_worker(self, self._show_last_loading)
+        if self.live:
+            start_worker(self, self._show_last_start)
 
-    async def _show_last_loading(self) -> None:
-        from codex_tui.runs.loading_time import find_last_loading_time
+    async def _show_last_start(self) -> None:
+        from codex_tui.runs.loading_time import find_last_start
 
-        seconds = await asyncio.to_thread(find_last_loading_time, self.run_directory)
-        if seconds is not None and self.is_attached:
-            self.query_one(RunHeader).show_last_loading(seconds)
+        times = await asyncio.to_thread(find_last_start, self.run_directory)
+        if times and self.is_attached:
+            self.query_one(RunHeader).show_last_start(times)
 
     @property
     def watched(self) -> WatchedRun:

@@ -10,7 +10,7 @@ import pytest
 from support.config_file import write_config
 
 from codex_tui.base import locations
-from codex_tui.data.speed import find_last_speed
+from codex_tui.data.speed import find_last_loading_time, find_last_speed
 from codex_tui.machine import forecast
 from training.contract import events as ev
 from training.contract.engine import EngineRecord
@@ -69,11 +69,12 @@ def test_a_run_elsewhere_counts_for_profiles_of_that_place_alone() -> None:
     for name, record in (("a", EngineRecord("ssh", host="box")), ("b", EngineRecord("slurm", job="7"))):
         run(name, "owner/model", 1, *[500 if name == "a" else 800] * 3)
         RunDirectory(locations.runs_home() / name).write_engine(record)
-    assert find_last_speed(profile()) is None
+    assert find_last_speed(profile()) is None and find_last_loading_time(profile()) is None
     for engine, remote, rate in (("ssh", "box", 500), ("ssh", "other", None), ("slurm", None, 800)):
         there = {"model": {"name": "owner/model"}, "launch": {"engine": engine, "ssh": {"remote": remote}}}
         found = find_last_speed(Profile.model_validate(there))
         assert found == (rate and pytest.approx(rate))
+        assert (find_last_loading_time(Profile.model_validate(there)) is None) == (rate is None)
 
 
 def test_a_pause_in_one_step_does_not_change_the_speed() -> None:

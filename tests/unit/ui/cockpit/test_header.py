@@ -7,6 +7,7 @@ import time
 import pytest
 
 from codex_tui.runs.facts import RunFacts
+from codex_tui.runs.loading_time import StartTimes
 from codex_tui.runs.watched import WatchedRun
 from codex_tui.ui.cockpit.header import RunHeader
 from training.contract import events as ev
@@ -61,3 +62,19 @@ def test_a_fitted_run_shows_its_steps_its_epochs_and_until_when() -> None:
     numbers = header._format_numbers(120, held).plain
     assert "deadline 07:00" in numbers and "until" not in numbers  # the last event is old, and it may be noon
     assert "epoch 0.03 / 2.90" in numbers
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(90, "loading: me/a-model-with-a-long-name 1 / 3 parts  about 0:24 left"), (70, "name  about 0:24 left")],
+)
+def test_the_time_that_a_model_still_loads_is_shown_in_a_narrow_header_too(width: int, shown: str) -> None:
+    events = [
+        ev.Started(attempt=1, pid=1, time=100.0),
+        ev.Phase(name="loading", detail="me/a-model-with-a-long-name", done=1, total=3, unit="parts", time=116.0),
+    ]
+    watched = WatchedRun(reduce_all(RunState(), events))
+    header = RunHeader(RunFacts("a"), watched)
+    assert header._format_progress(width, watched).plain.endswith("name 1 / 3 parts   33 %")
+    header._last_start = StartTimes(40.0, 50.0)
+    assert header._format_progress(width, watched).plain.endswith(shown)
