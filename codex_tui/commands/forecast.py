@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from codex_tui.data.time_fit import TimeFit
     from codex_tui.machine.forecast import Card, ResourceForecast
     from training.contract.profile import Profile
-    from training.memory.faster import Faster
     from training.memory.forecast import Forecast
+    from training.memory.pass_size import LargerPasses
     from training.memory.remedies import Remedy
     from training.memory.speed import Speed
 
@@ -40,9 +40,9 @@ def add(subparsers: Any) -> None:
         "forecast",
         help="forecast how much memory a profile needs, whether it fits, and how fast it trains",
         description="Counts the GPU memory that a fine-tune needs, part by part, before anything is loaded. If it does "
-        "not fit, lists what would reduce it; if it does, says whether larger passes are faster and fit too. Gives the "
-        "speed that is measured here or estimated for the card. A remote is asked for its cards; a cluster is not, so "
-        "give the size of its card with --card. Exits with 1 if it does not fit, with 2 if no forecast is possible.",
+        "not fit, lists what would reduce it. Gives the speed that is measured here or estimated for the card. A "
+        "remote is asked for its cards; a cluster is not, so give the size of its card with --card. Exits with 1 if it "
+        "does not fit, with 2 if no forecast is possible.",
     )
     parser.add_argument("profile", metavar="PROFILE", help="a profile's name or file")
     add_card_option(parser)
@@ -75,24 +75,23 @@ def run_forecast(args: argparse.Namespace) -> int:
     deadline, memory = _find_deadline(args, profile), resources.memory
     if memory is None and deadline is None:
         raise BadInput(resources.reason, resources.unknown_modules.hint if resources.unknown_modules else "")
-    last_speed = find_last_speed_on(resources.card, profile, path)
+    last_speed = find_last_speed_on(resources.card, resources.resolved, path)
     speed = find_speed(resources, profile.model.max_seq_length, last_speed)
-    fit, row_tokens = (None, None) if deadline is None else _forecast_fit(args, profile, path, resources, deadline)
-    faster = resources.find_faster(row_tokens)
+    fit = None if deadline is None else _forecast_fit(args, profile, path, resources, deadline)
     if args.json:
         values = _memory_json(memory, resources.remedies) if memory else {}
         fit_values = {} if deadline is None else {"time": fit and fit.as_json()}
         card_name = resources.card.name if resources.card else None
         values |= {"place": resources.place, "card_name": card_name, "card_unknown": unknown}
-        values |= {"faster": faster and _faster_json(faster)}
+        values |= {"larger_passes": resources.larger_passes and _passes_json(resources.larger_passes)}
         print(json.dumps(values | _disk_json(resources) | _speed_json(speed) | fit_values, indent=2))
     else:
         for line in [
             *([_describe_place(resources, args.card, unknown)] if resources.place else []),
             *(_memory_lines(memory, resources.remedies) if memory else [clean(resources.reason)]),
+            *([_describe_passes(resources.larger_passes)] if resources.larger_passes else []),
             *_disk_lines(resources),
             _speed_line(resources, speed),
-            *(_faster_lines(faster) if faster else []),
             *([] if deadline is None else [f"Time: {fit.describe() if fit else UNKNOWN_FIT}"]),
         ]:
             print(line)
@@ -150,16 +149,14 @@ def _find_deadline(args: argparse.Namespace, profile: Profile) -> float | None:
 
 def _forecast_fit(
     args: argparse.Namespace, profile: Profile, path: Path, resources: ResourceForecast, deadline: float
-) -> tuple[TimeFit | None, float]:
-    """Forecast what fits until `deadline`, None if no speed is known, and the mean length of the rows. Raises BadInput
-    if the rows are not known."""
+) -> TimeFit | None:
+    """Forecast what fits until `deadline`. Returns None if no speed is known, raises BadInput if the rows are not."""
     from codex_tui.data import sources
-    from codex_tui.data.run_time import estimate_row_tokens, estimate_time_fit
+    from codex_tui.data.run_time import estimate_time_fit
 
     source = sources.find_profile_source(profile, path, args.dataset)
     rows, validation_rows = sources.check_rows(source, profile.dataset)
-    fit = estimate_time_fit(profile, path, source, rows, validation_rows, resources, deadline)
-    return fit, estimate_row_tokens(profile, source, rows)
+    return estimate_time_fit(profile, path, source, rows, validation_rows, resources, deadline)
 
 
 def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
@@ -186,6 +183,25 @@ def _memory_json(memory: Forecast, remedies: list[Remedy]) -> dict[str, Any]:
             for r in remedies
         ],
     }
+
+
+def _passes_json(passes: LargerPasses) -> dict[str, Any]:
+    low, high = passes.saved
+    return {
+        "rows": passes.rows,
+        "instead_of": passes.instead_of,
+        "needs_mib": passes.needs_mib,
+        "saved": {"low": round(low, 3), "high": round(high, 3)},
+    }
+
+
+def _describe_passes(passes: LargerPasses) -> str:
+    from codex_tui.base.text import format_gb
+
+    return (
+        f"Passes: {passes.rows} rows instead of {passes.instead_of}, because they fit and take {passes.time}; they "
+        f"need {format_gb(passes.needs_mib)} of the memory above. A step has the same rows."
+    )
 
 
 def _disk_json(resources: ResourceForecast) -> dict[str, Any]:
@@ -223,28 +239,6 @@ def _speed_line(resources: ResourceForecast, speed: Speed | None) -> str:
         return f"Speed: {speed.fast:,.0f} tokens/s in the last run with this model {where}."
     card = clean(resources.card.name) if resources.card else ""
     return f"Speed: {speed.slow:,.0f} to {speed.fast:,.0f} tokens/s in rows of full length, estimated for {card}."
-
-
-def _faster_json(faster: Faster) -> dict[str, Any]:
-    low, high = faster.saved
-    return {
-        "changes": faster.changes,
-        "needs_mib": faster.needs_mib,
-        "saved": {"low": round(low, 3), "high": round(high, 3)},
-        "row_tokens": faster.row_tokens,
-    }
-
-
-def _faster_lines(faster: Faster) -> list[str]:
-    from codex_tui.base.text import format_gb
-
-    fields = " and ".join(f"{field} = {value}" for field, value in faster.changes.items())
-    options = " ".join(f"--set {field}={value}" for field, value in faster.changes.items())
-    return [
-        f"Faster: {fields} take {faster.time} for the same rows a step, in rows of {faster.row_tokens:,} tokens, "
-        f"and need {format_gb(faster.needs_mib)} more; that fits.",
-        f"  {options}",
-    ]
 
 
 def _memory_lines(memory: Forecast, remedies: list[Remedy]) -> list[str]:

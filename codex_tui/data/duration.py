@@ -62,7 +62,7 @@ def find_speed(resources: ResourceForecast, row_tokens: float, measured_speed: f
         return Speed(measured_speed, measured_speed)
     if resources.shape is None or resources.card is None or resources.memory is None:
         return None
-    profile = resources.profile.with_value("model.offload_layers", resources.memory.offload_layers)
+    profile = resources.resolved.with_value("model.offload_layers", resources.memory.offload_layers)
     return estimate_speed(profile, resources.shape, resources.card.name, row_tokens)
 
 

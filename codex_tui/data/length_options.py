@@ -88,18 +88,10 @@ class LengthOptions:
         if not forecasts.memory:
             return replace(self, no_memory=forecasts.reason, card=forecasts.card)
         options = [
-            replace(option, memory=memory, estimated_speed=self._estimate_speed(option, memory, forecasts))
-            for option, memory in zip(self.options, forecasts.memory, strict=True)
+            replace(option, memory=memory, estimated_speed=_estimate_speed(option, memory, profile, forecasts))
+            for option, memory, profile in zip(self.options, forecasts.memory, forecasts.profiles, strict=True)
         ]
         return replace(self, options=options, no_memory="", card=forecasts.card)
-
-    def _estimate_speed(self, option: LengthOption, memory: Forecast, forecasts: LengthForecasts) -> Speed | None:
-        overview, shape, card = option.overview, forecasts.shape, forecasts.card
-        if shape is None or card is None or not overview.train_tokens or not overview.train_sequences:
-            return None
-        profile = self.profile.with_max_seq_length(option.max_seq_length)
-        profile = profile.with_value("model.offload_layers", memory.offload_layers)
-        return estimate_speed(profile, shape, card.name, overview.train_tokens / overview.train_sequences)
 
     @property
     def has_estimated_time(self) -> bool:
@@ -119,6 +111,17 @@ class LengthOptions:
     def first_whole(self) -> int | None:
         """The shortest length at which every row is whole; None if there is none."""
         return min((option.max_seq_length for option in self.options if not option.overview.truncated), default=None)
+
+
+def _estimate_speed(
+    option: LengthOption, memory: Forecast, profile: Profile, forecasts: LengthForecasts
+) -> Speed | None:
+    """The speed with the length of `option`. `profile` has it, and its passes."""
+    overview, shape, card = option.overview, forecasts.shape, forecasts.card
+    if shape is None or card is None or not overview.train_tokens or not overview.train_sequences:
+        return None
+    profile = profile.with_value("model.offload_layers", memory.offload_layers)
+    return estimate_speed(profile, shape, card.name, overview.train_tokens / overview.train_sequences)
 
 
 def list_lengths(longest: int, *own: int) -> list[int]:

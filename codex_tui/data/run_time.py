@@ -54,7 +54,7 @@ def estimate_time_fit(
     train_rows = count_train_rows(rows, profile, validation_rows)
     steps, tokens = count_steps(profile, train_rows), estimate_tokens(profile, source, rows, train_rows)
     epochs = max(1.0, steps.total / max(1, steps.per_epoch))
-    last = find_last_speed_on(resources.card, profile, path)
+    last = find_last_speed_on(resources.card, resources.resolved, path)
     speed = find_speed(resources, tokens / epochs / max(1, train_rows), last)
     if speed is None:
         return None
@@ -90,7 +90,7 @@ class TimeEstimates:
         key = profile.model.name, profile.hardware.first_device
         if key not in self._speeds:
             resources = resources or forecast_resources(profile, path)
-            last = find_last_speed_on(resources.card, profile, path)
+            last = find_last_speed_on(resources.card, resources.resolved, path)
             speed = find_speed(resources, profile.model.max_seq_length, last)
             self._speeds[key] = sqrt(speed.slow * speed.fast) if speed else None
         speed_found = self._speeds[key]

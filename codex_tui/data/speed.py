@@ -23,7 +23,10 @@ MIN_LOGGED_STEPS = 3  # without the first step of an attempt, which is slower
 
 def find_last_speed(profile: Profile, profile_file: Path | None = None) -> float | None:
     """Return the tokens a second of the newest run with the model of `profile` on the device that it picks, without the
-    time of evaluations, checkpoints and pauses. Returns None if no such run has logged a few steps."""
+    time of evaluations, checkpoints and pauses. Returns None if no such run has logged a few steps.
+
+    A run with passes of another size does not count, unless the profile leaves their size to the forecast.
+    """
     return find_last_speed_on(forecast.read_card(profile.hardware.first_device), profile, profile_file)
 
 
@@ -33,7 +36,10 @@ def find_last_speed_on(card: forecast.Card | None, profile: Profile, profile_fil
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
     count = profile.ranks
     for run in _list_newest_runs():
-        if _read_model_name(run) != name or not _is_of_place(run, profile):
+        config = _read_config(run)
+        if config is None or _read_model_name(config) != name or not _is_of_place(run, profile):
+            continue
+        if _has_other_passes(config, profile):
             continue
         if speed := _compute_speed(run, card.name if card else None, count, not profile.launch.is_local):
             return speed
@@ -44,18 +50,31 @@ def find_last_loading_time(profile: Profile, profile_file: Path | None = None) -
     """Return the seconds from the start to the first step of the newest run with the model of `profile` in the same
     place; None if there is none."""
     name = resolve_model_name(profile.model.name, profile_file.parent if profile_file else Path())
-    runs = (run for run in _list_newest_runs() if _read_model_name(run) == name and _is_of_place(run, profile))
-    return next((times.first_step for run in runs if (times := measure_start(run))), None)
+    runs = ((run, _read_config(run)) for run in _list_newest_runs())
+    same = (run for run, config in runs if config and _read_model_name(config) == name and _is_of_place(run, profile))
+    return next((times.first_step for run in same if (times := measure_start(run))), None)
 
 
-def _read_model_name(run: RunDirectory) -> str:
-    """The model of `run`; "" if its config.json can't be read. Earlier apps wrote ~/model, this one the absolute
-    path."""
+def _read_config(run: RunDirectory) -> RunConfig | None:
     try:
-        name = get_table(RunConfig.read(run.config).profile, "model").get("name")
+        return RunConfig.read(run.config)
     except ConfigError:
-        return ""
+        return None
+
+
+def _read_model_name(config: RunConfig) -> str:
+    """The model of a run; "" if it has none. Earlier apps wrote ~/model, this one the absolute path."""
+    name = get_table(config.profile, "model").get("name")
     return resolve_model_name(name) if isinstance(name, str) else ""
+
+
+def _has_other_passes(config: RunConfig, profile: Profile) -> bool:
+    """Whether the passes of a run are known to have another size than those of `profile`."""
+    asked, ran = (get_table(tables, "training") for tables in (config.profile, config.actual))
+    packing, rows = profile.training.packing, ran.get("per_device_train_batch_size")
+    if (asked.get("packing") == "off") != (packing == "off"):
+        return True
+    return packing != "auto" and rows is not None and rows != profile.training.per_device_train_batch_size
 
 
 def _list_newest_runs() -> list[RunDirectory]:

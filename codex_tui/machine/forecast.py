@@ -18,12 +18,12 @@ from training.contract.profile import Profile
 from training.contract.units import MIB
 from training.memory import probes, remedies
 from training.memory.disk import DiskNeed, disk_need
-from training.memory.faster import Faster, find_faster
-from training.memory.forecast import Forecast, Machine, check_modules, forecast
+from training.memory.forecast import Forecast, Machine, Measured, check_modules, forecast
 from training.memory.model_config import find_config
 from training.memory.model_shape import ModelShape, NoShape
 from training.memory.module_names import UnknownModules
 from training.memory.nvml import NvmlUnavailable, load_nvml
+from training.memory.pass_size import LargerPasses, compare_passes, resolve_passes
 from training.memory.remedies import Remedy
 from training.memory.visible_gpu import first_visible_gpu
 from training.memory.wsl import wsl
@@ -50,12 +50,14 @@ class ResourceForecast:
     the run smaller; the list is empty where the run fits well. `disk` is None where the model's shape is not known.
     `name` is the profile's name in messages. `no_card` says why the run would train on the CPU, although the profile
     does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks. `shape`
-    and `machine` are None where the model's shape is not known. `missing_cards` says which of several cards are not in
-    this machine, and `power_warnings` in a sentence each what may suspend or end the run here.
+    is None where it is not known. `missing_cards` says which of several cards are not in this machine, and
+    `power_warnings` in a sentence each what may suspend or end the run here. `resolved` is the profile with the passes
+    that training.packing = "auto" chooses on this card; `larger_passes` are None if they are those of the profile.
     """
 
     name: str
     profile: Profile
+    resolved: Profile
     card: Card | None
     memory: Forecast | None
     reason: str
@@ -67,14 +69,7 @@ class ResourceForecast:
     shape: ModelShape | None = None
     missing_cards: str = ""
     power_warnings: tuple[str, ...] = ()
-    machine: Machine | None = None
-
-    def find_faster(self, row_tokens: float | None = None) -> Faster | None:
-        """Find larger passes that fit and train the same rows faster. `row_tokens` is the mean length of the rows; by
-        default all are as long as max_seq_length allows. None if there are none, or if it is not known."""
-        if self.shape is None or self.machine is None:
-            return None
-        return find_faster(self.profile, self.shape, self.machine, row_tokens)
+    larger_passes: LargerPasses | None = None
 
     @property
     def place(self) -> str:
@@ -119,13 +114,15 @@ class ResourceForecast:
 
 @dataclass(frozen=True)
 class LengthForecasts:
-    """The forecast of each max_seq_length, in `memory`; it is empty where none can be made, and `reason` says why.
-    `shape` is None where the model's shape is not known."""
+    """The forecast of each max_seq_length, in `memory`, and the profile with that length and its passes, in
+    `profiles`. Both are empty where no forecast can be made, and `reason` says why. `shape` is None where the model's
+    shape is not known."""
 
     memory: list[Forecast]
     card: Card | None
     reason: str = ""
     shape: ModelShape | None = None
+    profiles: tuple[Profile, ...] = ()
 
 
 def forecast_resources(
@@ -150,23 +147,24 @@ def forecast_resources(
     config = find_config(profile.model.name, profile.model.revision, path.parent)
     unknown_modules = find_unknown_modules(profile, config)
     shape, reason = (None, str(unknown_modules)) if unknown_modules else _find_shape(profile, config)
-    memory, machine, changes = None, None, []
+    memory, resolved, larger, changes = None, profile, None, []
     if profile.hardware.first_device == "cpu":
         reason = CPU_REASON
     elif shape:
-        machine = _describe_machine(profile, path, card, card_mib)
-        memory = forecast(profile, shape, machine)
-        changes = remedies.remedies(profile, shape, machine) if memory.verdict in ("tight", "no") else []
+        resolved, machine = _resolve_passes(profile, shape, path, card, card_mib)
+        memory = forecast(resolved, shape, machine)
+        larger = compare_passes(profile, resolved, shape, machine)
+        changes = remedies.remedies(resolved, shape, machine) if memory.verdict in ("tight", "no") else []
     uses_disk = profile.launch.shares_folder
     disk = disk_need(profile, shape, on_cpu=is_local and card is None) if shape and uses_disk else None
     no_card = explain_no_card(profile.hardware.first_device) if is_local and card is None else ""
     disk_free = facts.disk_free_gib() * 1024
     missing_cards = explain_missing_cards(profile) if is_local else ""
     return ResourceForecast(
-        path.stem, profile, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape,
+        path.stem, profile, resolved, card, memory, reason, changes, disk, disk_free, no_card, unknown_modules, shape,
         missing_cards,
         find_power_warnings(profile.keeper.inhibit_sleep) if is_local else (),
-        machine,
+        larger,
     )  # fmt: skip
 
 
@@ -182,11 +180,9 @@ def forecast_lengths(
     if shape is None:
         return LengthForecasts([], card, reason)
     card_mib = card_mib or _find_card_size(profile, card, use_title)
-    forecasts = []
-    for length in lengths:
-        at_length = profile.with_max_seq_length(length)
-        forecasts.append(forecast(at_length, shape, _describe_machine(at_length, path, card, card_mib)))
-    return LengthForecasts(forecasts, card, shape=shape)
+    pairs = [_resolve_passes(profile.with_max_seq_length(length), shape, path, card, card_mib) for length in lengths]
+    forecasts = [forecast(resolved, shape, machine) for resolved, machine in pairs]
+    return LengthForecasts(forecasts, card, shape=shape, profiles=tuple(resolved for resolved, _ in pairs))
 
 
 def _find_card_size(profile: Profile, card: Card | None, use_title: bool) -> float | None:
@@ -264,21 +260,31 @@ def _find_shape(profile: Profile, config: dict[str, Any] | None) -> tuple[ModelS
         return None, f"{name} can't be forecast: {missing}."
 
 
-def _describe_machine(profile: Profile, path: Path, card: Card | None, card_mib: float | None) -> Machine:
-    """The machine to forecast for. What was measured on `card` counts where `card_mib` is that card's size."""
+def _resolve_passes(
+    profile: Profile, shape: ModelShape, path: Path, card: Card | None, card_mib: float | None
+) -> tuple[Profile, Machine]:
+    """The profile with the passes that it has on the machine, and the machine to forecast for."""
+    machine = _describe_machine(profile, card, card_mib)
+
+    def find_measured(candidate: Profile) -> Measured | None:
+        if not machine.card or not profile.launch.is_local:  # what was measured here is of the cards of this machine
+            return None
+        # A launch writes this name into the run, and the trainer stores what it measures under the run's profile.
+        name = resolve_model_name(candidate.model.name, path.parent)
+        probed = probes.read(locations.cache_home(), machine.card, candidate.with_value("model.name", name))
+        return probed.measured if probed else None
+
+    resolved = resolve_passes(profile, shape, machine, find_measured)
+    return resolved, replace(machine, measured=find_measured(resolved))
+
+
+def _describe_machine(profile: Profile, card: Card | None, card_mib: float | None) -> Machine:
+    """The machine to forecast for, without what was measured there. It has the name of `card` where `card_mib` is that
+    card's size."""
     is_local = profile.launch.is_local
     machine = Machine(card_mib, expandable_segments=not (is_local and wsl()))
     if card is None or card_mib is None or round(card.total_mib) != round(card_mib):
         return machine
     machine = replace(machine, card=card.name)
-    if not is_local:  # what was measured here is of the cards of this machine
-        return machine
-    cache = locations.cache_home()
-    if last := probes.latest(cache, card.name):
-        machine = replace(machine, context_mib=last.context_mib)
-    # A launch writes this name into the run, and the trainer stores what it measures under the run's profile.
-    name = resolve_model_name(profile.model.name, path.parent)
-    profile = profile.with_value("model.name", name)
-    if probed := probes.read(cache, card.name, profile):
-        machine = replace(machine, measured=probed.measured)
-    return machine
+    last = probes.latest(locations.cache_home(), card.name) if is_local else None
+    return replace(machine, context_mib=last.context_mib) if last else machine

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +145,6 @@ class Draft:
             return
         self._push(self.with_value(path, text))
 
-    def set_all(self, values: Mapping[str, str | None]) -> None:
-        """Set several fields in one step of undo: all, or none if one of them can't be set. Raises CannotEdit."""
-        other = Draft(self.path, self.text, None)
-        for path, text in values.items():
-            other.set(path, text)
-        if other.can_undo:
-            self._push(other.text)
-
     def undo(self) -> None:
         self._at = max(0, self._at - 1)
 
@@ -219,7 +211,8 @@ class Draft:
 
 
 def duplicate(path: Path, name: str) -> Path:
-    """Copy the file to the user profile `name`, in which relative paths mean the same files. Raises BadInput."""
+    """Copy the file, with its comments, to the user profile `name`, in which relative paths mean the same files. Raises
+    BadInput."""
     copy = choose_new_path(name)
     _write(copy, Draft(path, _decode(path, _read(path)), None).format_for_folder(copy.parent))
     return copy

@@ -167,7 +167,7 @@ SECTIONS: tuple[Section, ...] = (
             ("s, S", "save, save under another name"),
             ("n", "save and launch; ctrl+n while typing"),
             ("c", "compare with the parent"),
-            ("r", "ways to make it fit, or faster; Enter applies"),
+            ("r", "ways to make it fit; Enter applies one"),
             ("m", "compare every max_seq_length"),
             ("/", "find a field"),
         ),

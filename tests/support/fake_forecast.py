@@ -6,13 +6,14 @@ from pathlib import Path
 
 from codex_tui.machine.forecast import Card, ResourceForecast
 from training.contract.profile import Profile
-from training.memory.forecast import Forecast, Machine
+from training.memory.forecast import Forecast
 from training.memory.model_shape import ModelShape, shipped_configs
+from training.memory.pass_size import LargerPasses
 from training.memory.remedies import Remedy
 
 LLAMA_3B = "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"
 CARD = Card("NVIDIA GeForce RTX 3050 Laptop GPU", 4096, 3790, 306)
-MACHINE: Machine | None = None  # with one, larger passes are looked for as on a real machine
+LARGER_PASSES: LargerPasses | None = None
 
 
 def read_card(device: int | str = "auto") -> Card | None:
@@ -27,8 +28,8 @@ def forecast_resources(
     remedies = _remedies(profile) if memory and memory.verdict in ("tight", "no") else []
     shape = ModelShape.from_config(shipped_configs()[LLAMA_3B]) if memory else None
     return ResourceForecast(
-        path.stem, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0, shape=shape,
-        machine=MACHINE,
+        path.stem, profile, profile, CARD, memory, reason, remedies, disk=None, disk_free_mib=100_000.0, shape=shape,
+        larger_passes=LARGER_PASSES,
     )  # fmt: skip
 
 

@@ -181,7 +181,8 @@ class OutOfMemory(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     and `context_mib` are those of `Probe`. `tokens` are those of the pass that failed. Its longest row is `line` of
     `file` with `row_tokens`; line 0 if that is not known. `largest_tokens` are those of the largest pass of the run,
     `longest_tokens` of its longest row, 0 before the rows were read. `offload_layers` layers were in host memory, and
-    `expandable_segments` says whether the allocator's segments could grow.
+    `expandable_segments` says whether the allocator's segments could grow. `pass_rows` rows of max_seq_length tokens
+    may share a pass; earlier trainers did not write it.
     """
 
     task: MemoryTask
@@ -197,6 +198,7 @@ class OutOfMemory(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     longest_tokens: Count = 0
     offload_layers: Count = 0
     expandable_segments: bool = True
+    pass_rows: Count = 0
     card: str = ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
@@ -59,6 +60,16 @@ class Profile(Table):
         """The batches that each process adds up before an optimizer step."""
         steps = self.training.gradient_accumulation_steps
         return steps // self.ranks if self.launch.keep_batch else steps
+
+    @property
+    def pass_rows(self) -> int:
+        """The rows of max_seq_length tokens that a pass of training may hold."""
+        rows = self.training.per_device_train_batch_size
+        return rows * self.process_accumulation_steps if self.training.packing == "flatten" else rows
+
+    def get_value(self, field: str) -> Any:
+        """Return the value of `field`, such as "model.name"."""
+        return reduce(getattr, field.split("."), self)
 
     def with_value(self, field: str, value: Any) -> Profile:
         """Return a copy with another value in `field`, such as "model.name". The value is not validated."""

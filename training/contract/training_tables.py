@@ -40,11 +40,12 @@ class Training(Table):
         4, "Batches added up before each optimizer step: as steady as a larger batch, in the memory of a small one.",
         unit="batches",
     )  # fmt: skip
-    packing: Literal["auto", "off"] = field(
+    packing: Literal["auto", "pack", "flatten", "off"] = field(
         "auto",
-        "Put the rows of a step end to end instead of padding them, in passes of about max_seq_length tokens for each"
-        " row of a batch. The step has the same rows and the same gradient, and short rows train several times faster."
-        ' "auto" packs wherever the model keeps packed rows apart. Costs no memory beyond that of the longest pass.',
+        'Put the rows of a step end to end instead of padding them. "pack" fills passes of about max_seq_length tokens'
+        ' for each row of a batch, "flatten" puts all rows of a step into one pass, and "auto" takes the size that is'
+        " faster and fits well. A step has the same rows and the same gradient with each, and short rows train several"
+        " times faster. Models that can't keep packed rows apart pad them.",
     )
     learning_rate: Annotated[float, Field(gt=0, le=1)] = field(
         2e-4, "The peak of the schedule. Costs nothing. 2e-4 is usual for LoRA; halve it if the loss jumps."
@@ -106,7 +107,7 @@ class Evaluation(Table):
     per_device_eval_batch_size: Rows = field(
         1,
         "Rows in one forward pass of an evaluation. With packing, a pass holds the tokens of this many rows of "
-        "max_seq_length. No gradients are kept, but the activations must fit.",
+        "max_seq_length, or of as many as a pass of training. No gradients are kept, but the activations must fit.",
         unit="rows",
     )
     patience: Steps | None = field(

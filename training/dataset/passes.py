@@ -17,7 +17,7 @@ DRAWN_BATCHES = 200
 
 class PassUse(NamedTuple):
     """`per_step`: the mean number of passes of an optimizer step. `fill`: the mean share of a pass's tokens that rows
-    take, where 1 is a pass of per_device_train_batch_size rows of max_seq_length."""
+    take, where 1 is a pass of `Profile.pass_rows` rows of max_seq_length tokens."""
 
     per_step: float
     fill: float
@@ -69,7 +69,7 @@ def estimate_pass_use(lengths: Counter[int], profile: Profile) -> PassUse | None
     sampler = random.Random(training.seed)
     drawn = sampler.choices([*lengths], [*lengths.values()], k=steps * rows_per_step)
     rows = [min(tokens, limit) for tokens in drawn]
-    pass_tokens = training.per_device_train_batch_size * limit
+    pass_tokens = profile.pass_rows * limit
     passes = sum(
         len(group_rows(rows[start : start + rows_per_step], pass_tokens))
         for start in range(0, len(rows), rows_per_step)

@@ -52,7 +52,7 @@ def parked_mib(profile: Profile, shape: ModelShape) -> tuple[float, float]:
 
     There is one block for the input of each layer, and its size is rounded up to a power of two.
     """
-    tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
+    tokens = profile.model.max_seq_length * profile.pass_rows
     size = 2 * tokens * shape.hidden_size
     too_small = profile.model.max_seq_length < MIN_PARKED_TOKENS or size <= MIN_PARKED_BYTES
     if profile.training.gradient_checkpointing != "unsloth" or too_small:

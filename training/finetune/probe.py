@@ -71,7 +71,7 @@ class Probe(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         largest, tokens = self._describe(self._rows)
         if self._trainer.pass_tokens is not None:
-            tokens = math.ceil(tokens / self._profile.training.per_device_train_batch_size)
+            tokens = math.ceil(tokens / self._profile.pass_rows)
         self._emit(ev.Phase(name="probing", detail=largest))
         with leave_undisturbed(self._trainer):
             with self._explain(largest, "trained"):
@@ -151,7 +151,7 @@ class Probe(TrainerCallback):
 
     def _measure(self, tokens: int) -> ev.Probe:
         """Read the peaks of memory, and keep them for later forecasts."""
-        event = ev.Probe(tokens=tokens, rows=self._profile.training.per_device_train_batch_size)
+        event = ev.Probe(tokens=tokens, rows=self._profile.pass_rows)
         if not torch.cuda.is_available():
             return event
         torch.cuda.synchronize()
@@ -166,9 +166,10 @@ class Probe(TrainerCallback):
             event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
         if self._ranks.is_main and self._limit.card and self._profile.model.offload_layers != "auto":
             layers = int(self._profile.model.offload_layers)
+            asked = self._profile.with_value("model.offload_layers", self._job.profile.model.offload_layers)
             probed = probes.Probed(tokens, event.peak_reserved_mib, context_mib, layers)
             with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
-                probes.write(self._job.cache, self._limit.card.name, self._job.profile, probed)
+                probes.write(self._job.cache, self._limit.card.name, asked, probed)
         return event
 
 

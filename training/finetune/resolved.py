@@ -10,6 +10,7 @@ import torch
 
 from training.contract import events as ev
 from training.contract.config import Fingerprint, RowForm, RunConfig
+from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.dataset.rows import Rows
 from training.dataset.source import sha256
@@ -34,6 +35,8 @@ CHANGE_REASONS = {
     "training.optim": "8-bit and unfused optimizers have no CPU kernels",
     "training.gradient_checkpointing": "offloading activations needs a GPU; plain checkpointing is used",
     "training.packing": "Unsloth can't keep packed rows of this model apart",
+    "training.per_device_train_batch_size": "larger passes are faster and fit",
+    "training.gradient_accumulation_steps": "a step keeps its rows",
     "model.offload_layers": "there is no GPU to offload from",
     "model.offload_embedding": "there is no GPU to offload from",
     "model.load_in_4bit": "bitsandbytes can't quantise this model here",
@@ -46,24 +49,22 @@ CHANGE_REASONS = {
 def record(
     job: Job,
     run: RunDirectory,
+    profile: Profile,
     trainer: Trainer,
     examples: Examples,
     rows: Rows,
     row_form: RowForm,
     steps: Steps,
-    offloaded: int | str,
     *,
     asks_book: bool,
 ) -> tuple[RunConfig, ev.Resolved]:
     """Add the settings that really run to the run's config.json, of several ranks on rank 0. Returns the new config,
     and its event.
 
-    `offloaded` is the number of layers kept in host memory, and `asks_book` whether the run has a pass rate.
+    `profile` is the one that runs, with values in place of "auto", and `asks_book` is whether the run has a pass rate.
     """
     asked = job.profile.model_dump(mode="json")
-    actual = _actual_tables(asked, trainer)
-    if torch.cuda.is_available():
-        actual["model"]["offload_layers"] = offloaded
+    actual = _actual_tables(asked, profile, trainer)
     parameters = list(trainer.model.parameters())
     config = msgspec.structs.replace(
         job.config,
@@ -105,7 +106,7 @@ def record(
     )
 
 
-def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+def _actual_tables(asked: dict[str, Any], profile: Profile, trainer: Trainer) -> dict[str, Any]:
     """Return the profile's tables with the values that really run."""
     args, model = trainer.args, trainer.model
     on_gpu = torch.cuda.is_available()
@@ -123,6 +124,8 @@ def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     if not on_gpu:
         actual["hardware"]["vram_limit_mib"] = None
         actual["model"] |= {"offload_layers": 0, "offload_embedding": False}
+    else:
+        actual["model"]["offload_layers"] = profile.model.offload_layers
     actual["lora"].update(
         r=lora.r,
         lora_alpha=lora.lora_alpha,
@@ -134,11 +137,11 @@ def _actual_tables(asked: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     )
     used = {name: getattr(args, name) for name in actual["training"] if hasattr(args, name)}
     used["max_steps"] = used["max_steps"] if used["max_steps"] > 0 else None
-    used["packing"] = asked["training"]["packing"] if trainer.pass_tokens else "off"
+    used["packing"] = profile.training.packing if trainer.pass_tokens else "off"
     if trainer.pass_tokens:  # the arguments count all rows of a step as one batch, which runs in passes
-        used["per_device_train_batch_size"] = asked["training"]["per_device_train_batch_size"]
+        used["per_device_train_batch_size"] = profile.training.per_device_train_batch_size
     if trainer.pass_tokens or trainer.ranks.count > 1:  # each rank has its share of the batches
-        used["gradient_accumulation_steps"] = asked["training"]["gradient_accumulation_steps"]
+        used["gradient_accumulation_steps"] = profile.training.gradient_accumulation_steps
     actual["training"].update({name: getattr(value, "value", value) for name, value in used.items()})
     actual["training"]["gradient_checkpointing"] = _actual_checkpointing(asked, args, on_gpu)
     actual["evaluation"]["eval_steps"] = int(args.eval_steps)

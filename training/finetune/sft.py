@@ -27,10 +27,10 @@ from training.finetune.attempt import Attempt
 from training.finetune.book_judge import prepare_book_judge
 from training.finetune.deadline import Deadline
 from training.finetune.failed_pass import PassFinder
+from training.finetune.forecasted import resolve_offload_layers, resolve_packing
 from training.finetune.gpu import Card
 from training.finetune.modules import list_module_names, require_modules
 from training.finetune.no_time import describe_end, end_without_step
-from training.finetune.offload import resolve_offload_layers
 from training.finetune.pinned import limit_pinned_memory
 from training.finetune.probe import Probe
 from training.finetune.ranks import Ranks, require_gpu
@@ -76,6 +76,7 @@ def train(
     if not attempt.resume_from and (names := ModuleNames.from_config(config)):
         require_modules(attempt, profile, names)
     shape = find_shape(config, profile)
+    profile = resolve_packing(profile, shape, limit, ranks)
     profile = resolve_offload_layers(profile, shape, limit)
     if on_gpu and shape and (warning := limit_pinned_memory(profile, shape)):
         attempt.warn(warning)
@@ -135,8 +136,8 @@ def train(
     book_judge = prepare_book_judge(attempt, profile, rows.rows, eval_rows, form, model, tokenizer)
 
     # Train
-    run, offloaded, asks_book = attempt.locate_run(), profile.model.offload_layers, book_judge is not None
-    run_config, actual = resolved.record(job, run, trainer, examples, rows, form, steps, offloaded, asks_book=asks_book)
+    run, asks_book = attempt.locate_run(), book_judge is not None
+    run_config, actual = resolved.record(job, run, profile, trainer, examples, rows, form, steps, asks_book=asks_book)
     emit(actual)
     save_adapter = AdapterSaver(attempt, profile, trainer, model, tokenizer, run_config, actual)
     deadline = Deadline(attempt, profile, time_limit, trainer, actual, save_adapter)
@@ -223,7 +224,8 @@ def build_trainer(
     batch_size, accumulation_steps = training.per_device_train_batch_size, profile.process_accumulation_steps
     eval_batch_size = evaluation.per_device_eval_batch_size
     # The forecast's memory is for passes of this size.
-    pass_tokens, eval_pass_tokens = (rows * profile.model.max_seq_length for rows in (batch_size, eval_batch_size))
+    pass_sizes = profile.pass_rows, max(profile.pass_rows, eval_batch_size)
+    pass_tokens, eval_pass_tokens = (rows * profile.model.max_seq_length for rows in pass_sizes)
     packed = training.packing != "off"
     if packed:  # the trainer gets all rows of a step at once, and many of an evaluation
         batch_size, accumulation_steps = batch_size * accumulation_steps, 1

@@ -19,7 +19,7 @@ from training.contract.units import MIB
 from training.finetune.failed_pass import FailedPass
 from training.finetune.gpu import Card
 from training.memory import probes
-from training.memory.forecast import CONTEXT_MIB, Machine, compute_nccl_mib
+from training.memory.forecast import CONTEXT_MIB, Machine, Measured, compute_nccl_mib
 from training.memory.model_shape import ModelShape
 from training.memory.remedies import remedies
 
@@ -44,9 +44,10 @@ class VramLimit:
         self.mib: float | None = None
         self.find_failed_pass: Callable[[], FailedPass | None] = lambda: None
         self.probed_tokens = 0
-        self.card = card
+        self.card, self._cache = card, cache
         self.others_mib = (card.others_mib if card else None) or 0.0
         self._nccl_mib = compute_nccl_mib(profile)
+        self._reserve_mib = profile.hardware.display_reserve_mib
         self._probed_context = 0.0
         self.machine = Machine()
         if not torch.cuda.is_available():
@@ -57,15 +58,28 @@ class VramLimit:
         left = total - max(profile.hardware.display_reserve_mib, self.others_mib)
         self.mib = min(left, self._total, profile.hardware.vram_limit_mib or left)
         last = probes.latest(cache, card.name) if card else None
-        probed = probes.read(cache, card.name, profile) if card else None
         self._probed_context = last.context_mib + self._nccl_mib if last else 0.0
         self.machine = Machine(
             total,
             last.context_mib if last else CONTEXT_MIB,
             expandable_segments="expandable_segments:True" in os.environ.get("PYTORCH_ALLOC_CONF", ""),
-            measured=probed.measured if probed else None,
+            measured=self.find_measured(profile),
             card=card.name if card else "",
         )
+
+    def find_measured(self, profile: Profile) -> Measured | None:
+        """Find what a probe has measured for `profile` on this card."""
+        probed = probes.read(self._cache, self.card.name, profile) if self.card else None
+        return probed.measured if probed else None
+
+    def use_measurement_of(self, profile: Profile) -> None:
+        """Let forecasts count with what a probe has measured for `profile`, which runs."""
+        self.machine = replace(self.machine, measured=self.find_measured(profile))
+
+    @property
+    def limited_machine(self) -> Machine:
+        """The machine with a card of which the run may use all that is not reserved for the display."""
+        return replace(self.machine, card_mib=None if self.mib is None else self.mib + self._reserve_mib)
 
     @property
     def context_mib(self) -> float:
@@ -126,6 +140,7 @@ class VramLimit:
             limit_mib=self.mib,
             context_mib=round(self.context_mib, 1) if self.mib else 0.0,
             offload_layers=0 if layers == "auto" else layers,
+            pass_rows=profile.pass_rows,
             expandable_segments=self.machine.expandable_segments,
             card=self.machine.card,
         )
@@ -138,8 +153,7 @@ class VramLimit:
     def _remedies(self, profile: Profile, shape: ModelShape | None) -> str:
         if shape is None or self.mib is None:
             return ""
-        machine = replace(self.machine, card_mib=self.mib + profile.hardware.display_reserve_mib)
-        best = remedies(profile, shape, machine)[:MAX_REMEDIES]
+        best = remedies(profile, shape, self.limited_machine)[:MAX_REMEDIES]
         text = "; ".join(map(str, best))
         return f"Set one of: {text}." if text else ""
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import msgspec
 
 from training.contract import events as ev
-from training.contract.config import ConfigError, RunConfig, list_tables
+from training.contract.config import ConfigError, RunConfig
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
 from training.history.tailer import Tailer
 from training.keeper.decisions import find_saved_step
+from training.memory import pass_size
 from training.memory.forecast import check_modules
-from training.memory.healing import Healing, Shortage, find_healing, list_learning_remedies
+from training.memory.healing import Healing, Shortage, apply, find_changes, find_healing, list_learning_remedies
 from training.memory.model_config import find_config
 from training.memory.model_shape import ModelShape, NoShape
 
@@ -60,15 +61,26 @@ def decide(run: RunDirectory) -> ev.Healed | ev.Failed | None:
     failure = attempt.failure
     if failure is None or failure.kind != "gpu_memory" or failure.memory is None:
         return None
+    profile = profile.with_value("model.offload_layers", failure.memory.offload_layers)  # in place of "auto"
     shortage = _find_shortage(profile, failure.memory, attempt.probe, run.path)
     if shortage is None:
         return None
     if attempt.heals >= profile.keeper.max_heals:
         times = f"{attempt.heals} time{'s' if attempt.heals > 1 else ''}"
         return _fail(failure, f"The run was healed {times} already (keeper.max_heals).", shortage)
-    if healing := find_healing(shortage, attempt.freed_mib):
-        return _heal(run, shortage.profile, failure, failure.memory, healing)
+    if healing := _undo_larger_passes(profile, shortage) or find_healing(shortage, attempt.freed_mib):
+        return _heal(run, profile, failure, shortage, healing)
     return _fail(failure, CHANGES_LEARNING, shortage)
+
+
+def _undo_larger_passes(profile: Profile, shortage: Shortage) -> Healing | None:
+    """Return to the passes of `profile` where packing = "auto" had chosen larger ones. None if that is not enough."""
+    if profile.pass_rows == shortage.profile.pass_rows:
+        return None
+    needed, limit = shortage.forecast_mib(profile), shortage.failure.limit_mib
+    if limit is not None and needed > limit:
+        return None
+    return Healing({pass_size.PACKING: "pack"}, round(shortage.needed_mib - needed, 1))
 
 
 def _read_last_attempt(path: Path) -> LastAttempt:
@@ -102,24 +114,22 @@ def _find_shortage(profile: Profile, memory: ev.OutOfMemory, probe: ev.Probe | N
         check_modules(profile, shape)
     except NoShape:
         return None
-    profile = profile.with_value("model.offload_layers", memory.offload_layers)  # in place of "auto"
+    if profile.training.packing == "auto" and memory.pass_rows > profile.pass_rows:
+        profile = pass_size.set_pass_rows(profile, memory.pass_rows)
     return Shortage(profile, shape, memory, probe)
 
 
-def _heal(
-    run: RunDirectory, profile: Profile, failure: ev.Failed, memory: ev.OutOfMemory, healing: Healing
-) -> ev.Healed:
-    before = dict(list_tables(profile.model_dump(mode="json")))
-    changes = {}
-    for name, value in healing.changes.items():
-        table, _, key = name.rpartition(".")
-        changes[name] = (before[table][key], value)
+def _heal(run: RunDirectory, profile: Profile, failure: ev.Failed, shortage: Shortage, healing: Healing) -> ev.Healed:
+    memory = shortage.failure
+    changes = dict(healing.changes)
+    if pass_size.PACKING not in changes:  # what "auto" had chosen stays, because it would choose otherwise now
+        changes |= find_changes(profile, apply(shortage.profile, changes), pass_size.FIELDS)
     return ev.Healed(
         kind="gpu_memory",
         reason=describe_failure(failure, memory),
         step=find_saved_step(run),
         failed_step=failure.step + (memory.task == "training"),
-        changes=changes,
+        changes={field: (profile.get_value(field), value) for field, value in changes.items()},
         frees_mib=healing.frees_mib,
         file=memory.file,
         line=memory.line,

@@ -23,7 +23,7 @@ def compute_pass_bytes(profile: Profile, shape: ModelShape) -> tuple[float, floa
     One layer keeps its input, both norms' outputs, queries, keys, values, the attention's output and the three inner
     activations. The kind of checkpointing decides whether the layers' inputs are on the GPU or in host memory.
     """
-    tokens = profile.model.max_seq_length * profile.training.per_device_train_batch_size
+    tokens = profile.model.max_seq_length * profile.pass_rows
     hidden, inner = 2 * tokens * shape.hidden_size, 2 * tokens * shape.intermediate_size
     attention = _compute_attention_bytes(shape, tokens, profile.model.max_seq_length)
     # The backward pass computes the scores again, so those of one layer exist at a time.

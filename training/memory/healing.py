@@ -7,7 +7,7 @@ otherwise. The optimizer stays too: a checkpoint holds its state in one form, an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from training.contract.events import OutOfMemory
 from training.contract.measurements import Probe
 from training.contract.profile import Profile, find_conflicts
-from training.memory import remedies
+from training.memory import pass_size, remedies
 from training.memory.forecast import STREAMED_LAYERS, TIGHT_SHARE, Machine, forecast
 from training.memory.model_shape import ModelShape
 from training.memory.remedies import LOSS_TILES, MIN_FREED_MIB
@@ -26,8 +26,6 @@ Changes = dict[str, Any]  # new values, by the field's dotted name
 GOALS = (TIGHT_SHARE, 1.0, 1 / TIGHT_SHARE)
 """The shares of the limit that the healed run may be forecast to need. The first that can be reached counts. Forecasts
 are right within 5 %, so a run that is forecast to need a little too much is still worth an attempt."""
-BATCH_FIELDS = ("training.per_device_train_batch_size", "training.gradient_accumulation_steps")
-"""They change together, so that a step keeps its rows."""
 LEARNING_FIELDS = ("training.optim", "lora.r", "lora.target_modules", "model.max_seq_length")
 """Changes of these fields change what the run learns, so only a person makes them."""
 
@@ -63,7 +61,7 @@ class Shortage:
         failure, profile = self.failure, self.profile
         correction = 0.0
         if self.probe and self.probe.peak_reserved_mib:
-            tokens = self.probe.tokens * profile.training.per_device_train_batch_size
+            tokens = self.probe.tokens * profile.pass_rows
             needed = self.probe.peak_reserved_mib + failure.context_mib
             correction = needed - self._forecast(profile, tokens, self.probe.tokens)
         needed = failure.limit_mib or 0.0  # at least, because the pass did not fit
@@ -81,7 +79,7 @@ class Shortage:
 
     def _forecast(self, profile: Profile, tokens: int, longest: int) -> float:
         """Forecast for passes of at most `tokens` tokens, in rows of at most `longest`; 0 for as many as possible."""
-        limit, rows = profile.model.max_seq_length, profile.training.per_device_train_batch_size
+        limit, rows = profile.model.max_seq_length, profile.pass_rows
         length = min(limit, longest or limit)
         if profile.training.packing != "off" and tokens:  # a pass has other rows beside the longest one
             length = min(limit, max(length, math.ceil(tokens / rows)))
@@ -146,7 +144,7 @@ def _take_all(shortage: Shortage, goal_mib: float) -> Healing | None:
 def _drop_needless(shortage: Shortage, changes: Changes, goal_mib: float) -> Changes:
     """Leave out each change without which the others are enough."""
     for field in list(changes):
-        left_out = BATCH_FIELDS if field in BATCH_FIELDS else (field,)
+        left_out = pass_size.FIELDS if field in pass_size.FIELDS else (field,)  # they change together
         fewer = {name: value for name, value in changes.items() if name not in left_out}
         changed = apply(shortage.profile, fewer)
         if fewer and not any(find_conflicts(changed)) and shortage.forecast_mib(changed) <= goal_mib:
@@ -164,9 +162,10 @@ def apply(profile: Profile, changes: Changes) -> Profile:
 def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]:
     """Yield the changes of each kind, the mildest first. The kinds are in the order of their usual cost."""
     training, model, shape = profile.training, profile.model, shortage.shape
-    rows, eval_rows = training.per_device_train_batch_size, profile.evaluation.per_device_eval_batch_size
-    if eval_rows > 1 and (eval_rows > rows or shortage.failure.task == "evaluating"):
-        yield [{"evaluation.per_device_eval_batch_size": count} for count in _halve(eval_rows)]
+    rows, eval_rows = profile.pass_rows, profile.evaluation.per_device_eval_batch_size
+    least = 1 if training.packing == "off" else rows  # packed, an evaluation has passes as large as those of training
+    if eval_rows > least and (eval_rows > rows or shortage.failure.task == "evaluating"):
+        yield [{"evaluation.per_device_eval_batch_size": max(least, count)} for count in _halve(eval_rows)]
     if training.gradient_checkpointing != "unsloth":
         yield [{"training.gradient_checkpointing": "unsloth"}]
     can_offload = profile.ranks == 1  # several processes keep the whole model on their cards
@@ -175,12 +174,26 @@ def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]
         yield [{"model.offload_embedding": True}]
     if tiles := [{"training.loss_tile_mib": tile} for tile in LOSS_TILES if tile < training.loss_tile_mib]:
         yield tiles
-    step_rows = rows * training.gradient_accumulation_steps
+    step_rows = training.per_device_train_batch_size * profile.process_accumulation_steps
     if fewer := [count for count in _halve(rows) if step_rows % count == 0]:
-        yield [dict(zip(BATCH_FIELDS, (count, step_rows // count), strict=True)) for count in fewer]
+        yield [_describe_passes(profile, count) for count in fewer]
     first = max(STREAMED_LAYERS, int(model.offload_layers)) + 1
     if can_offload and training.gradient_checkpointing and (counts := range(first, shape.num_hidden_layers)):
         yield [{"model.offload_layers": count} for count in counts]
+
+
+def _describe_passes(profile: Profile, rows: int) -> Changes:
+    """The changes with which a step has its rows in passes of `rows` rows."""
+    changed = pass_size.set_pass_rows(profile, rows)
+    if profile.training.packing == "off":
+        changed = changed.with_value(pass_size.PACKING, "off")
+    return find_changes(profile, changed, pass_size.FIELDS)
+
+
+def find_changes(before: Profile, after: Profile, fields: Iterable[str]) -> Changes:
+    """Find which of `fields` differ, and return their values in `after`."""
+    pairs = {field: (before.get_value(field), after.get_value(field)) for field in fields}
+    return {field: value for field, (old, value) in pairs.items() if value != old}
 
 
 def _halve(count: int) -> Iterator[int]:

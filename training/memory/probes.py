@@ -74,9 +74,10 @@ def _folder(cache: Path, card: str) -> Path:
 
 def _path(cache: Path, card: str, profile: Profile) -> Path:
     tables = profile.model_dump(mode="json")
+    tables["training"]["per_device_train_batch_size"] = profile.pass_rows
     facts = [{name: tables[table][name] for name in names}
              for table, names in (("model", _MODEL), ("lora", _LORA), ("training", _TRAINING))]  # fmt: skip
-    if (rows := profile.evaluation.per_device_eval_batch_size) > profile.training.per_device_train_batch_size:
+    if (rows := profile.evaluation.per_device_eval_batch_size) > profile.pass_rows:
         facts.append({"per_device_eval_batch_size": rows})  # an evaluation then needs the most memory
     if profile.ranks > 1:
         facts.append({"processes": profile.ranks})

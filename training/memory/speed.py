@@ -145,7 +145,7 @@ def _count_pass_tokens(profile: Profile, shape: ModelShape, row_tokens: float) -
     batch = profile.training.per_device_train_batch_size
     if not packs_rows(profile, shape):
         return batch * row_tokens
-    largest = batch * profile.model.max_seq_length
+    largest = profile.pass_rows * profile.model.max_seq_length
     return min(batch * profile.process_accumulation_steps * row_tokens, max(largest, row_tokens))
 
 

@@ -1,4 +1,4 @@
-"""The forecast of the memory that the draft needs, in the bar of the editor, and what it suggests."""
+"""The forecast of the memory that the draft needs, in the bar of the editor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from codex_tui.profiles.draft import Draft
     from codex_tui.profiles.resolve import Resolved
     from training.contract.profile import Profile
-    from training.memory.faster import Faster
 
 
 class DraftForecast:
@@ -26,20 +25,16 @@ class DraftForecast:
 
     def __init__(self, screen: Screen[str], draft: Draft, show: Callable[[], None]) -> None:
         self.forecast: ResourceForecast | None = None  # None before the first one, and while the draft has problems
-        self._faster: Faster | None = None
         self._screen, self._draft, self._show = screen, draft, show
 
     @property
-    def suggestions(self) -> str:
-        """What the list of suggestions offers for the draft, in a word or two; "" if it is empty."""
-        if self._faster:
-            return "train faster"
-        return "suggestions" if self.forecast and self.forecast.remedies else ""
+    def has_remedies(self) -> bool:
+        return bool(self.forecast and self.forecast.remedies)
 
     def update(self, resolved: Resolved) -> None:
         """Forecast the draft as it is now."""
         if resolved.profile is None:
-            self.forecast = self._faster = None
+            self.forecast = None
             self._bar.show_reason("No forecast: the profile has problems. Fix them first.")
             self._show()
         else:
@@ -53,7 +48,7 @@ class DraftForecast:
         forecast = await asyncio.to_thread(forecast_profile, profile, self._draft.path)
         if not self._screen.is_attached:
             return
-        self.forecast, self._faster = forecast, forecast.find_faster()
+        self.forecast = forecast
         if forecast.memory:
             self._bar.show(forecast.memory, forecast.card, forecast.place)
         else:

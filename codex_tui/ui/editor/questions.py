@@ -77,16 +77,15 @@ async def _count_tokens(lengths: LengthsScreen, target: Target, work: ProgressTr
 
 
 async def ask_remedy(screen: Screen[Any], draft: Draft) -> Changes | None:
-    """Shows the changes that make the draft smaller or, if it fits well, faster. Returns the fields to change; None on
-    Escape, or if there is no such change."""
+    """Shows the changes that make the draft smaller. Returns the chosen one; None on Escape, or if there is none."""
     from codex_tui.ui.forecast.remedies import RemediesScreen
 
     profile = draft.resolved.profile
     # The forecast on the screen may be of an earlier text, so this makes a new one.
     forecast = await asyncio.to_thread(forecast_profile, profile, draft.path) if profile else None
-    faster = forecast.find_faster() if forecast else None
-    if forecast and (forecast.remedies or faster):
-        return await screen.app.push_screen_wait(RemediesScreen(forecast, faster))
+    if forecast and forecast.remedies:
+        remedy = await screen.app.push_screen_wait(RemediesScreen(forecast))
+        return {remedy.field: remedy.value} if remedy else None
     fits = forecast and forecast.memory and forecast.memory.verdict == "fits"
     screen.notify("It fits. Nothing to change." if fits else "No suggestions.", markup=False)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -78,7 +78,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         Binding("S", "save_as", "Save under another name"),
         Binding("D", "duplicate", "Duplicate the file"),
         Binding("c", "compare", "Compare with the parent"),
-        Binding("r", "remedies", "Ways to make it fit, or faster"),
+        Binding("r", "remedies", "Ways to make it fit"),
         Binding("m", "lengths", "Compare every max_seq_length"),
         Binding("slash", "find", "Find a field"),
         Binding("escape", "leave", "Back", show=False),
@@ -154,7 +154,7 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
         if self.form.typing:
             bar.show(WHILE_TYPING, TYPING)
         else:
-            bar.show(list_hints(self.picked, self.draft, self._forecast.suggestions), ALWAYS)
+            bar.show(list_hints(self.picked, self.draft, self._forecast.has_remedies), ALWAYS)
 
     def on_field_list_moved(self) -> None:
         self._update_help()
@@ -203,12 +203,8 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     def set_field(self, value: str | None, path: str | None = None) -> None:
         """Sets the field at `path`, by default the picked one, to a TOML value. None removes it from the file."""
-        self._set_fields({path or self.picked.schema.path: value})
-
-    def _set_fields(self, values: Mapping[str, str | None]) -> None:
-        """Sets the fields to TOML values, in one step of undo."""
         try:
-            self.draft.set_all(values)
+            self.draft.set(path or self.picked.schema.path, value)
         except CannotEdit as error:
             self.post_message(Trouble(f"{error}.", "Press Esc to leave, then E to open the file in your own editor."))
         self.show_draft()
@@ -280,8 +276,8 @@ class EditorScreen(ReportsWorkerErrors, Screen[str]):
 
     async def _change(self, ask: Callable[[Screen[Any], Draft], Awaitable[Changes | None]]) -> None:
         """Sets the fields that `ask` returns."""
-        changes = await ask(self, self.draft) or {}
-        self._set_fields({path: format_literal(value) for path, value in changes.items()})
+        for path, value in (await ask(self, self.draft) or {}).items():
+            self.set_field(format_literal(value), path)
 
     def show_field(self, path: str) -> None:
         """Goes to the field with the dotted name `path`."""

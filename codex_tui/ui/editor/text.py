@@ -34,13 +34,13 @@ def draw_title(draft: Draft, conflict: bool) -> Content:
     return Content(" · ").join([part for part in parts if part is not None])
 
 
-def list_hints(field: Field, draft: Draft, suggestions: str) -> list[Hint]:
-    """Lists the keys that work for the picked field and the draft. `suggestions` says what the list of them offers."""
+def list_hints(field: Field, draft: Draft, has_remedies: bool) -> list[Hint]:
+    """Lists the keys that work for the picked field and the draft."""
     keys: list[Hint] = [("Enter", "edit") if field.schema.kinds else ("Enter", "next")]
     keys += [("← →", "choose")] if len(field.choices) > 1 else []
     keys += [("Del", "remove")] if field.own else []
     keys += [("s", "save"), ("n", "save and launch")] if draft.dirty else [("n", "launch")]
     keys += [("u", "undo")] if draft.can_undo else []
     keys += [("m", "compare lengths")] if field.schema.path in LENGTH_FIELDS else []
-    keys += [("r", suggestions)] if suggestions else []
+    keys += [("r", "suggestions")] if has_remedies else []
     return [*keys, ("c", "compare"), ("/", "find"), ("S", "save as"), ("D", "duplicate"), ("Esc", "back")]

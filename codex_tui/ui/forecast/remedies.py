@@ -1,8 +1,8 @@
-"""The list of changes that reduce a run's memory, the best first, or that make it faster. Enter applies one."""
+"""The list of changes that reduce a run's memory, the best first. Enter applies one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,12 +19,11 @@ from codex_tui.ui.kit.drawing import MUTED, STRONG, line, spread
 
 if TYPE_CHECKING:
     from codex_tui.machine.forecast import ResourceForecast
-    from training.memory.faster import Faster
     from training.memory.remedies import Remedy
 
 
-class RemediesScreen(ModalScreen[dict[str, Any] | None]):
-    """Returns the fields of the chosen change and their values, None if the user cancels. `faster` is listed too."""
+class RemediesScreen(ModalScreen["Remedy | None"]):
+    """Returns the chosen remedy, None if the user cancels."""
 
     DEFAULT_CSS = (
         DIALOG_CSS.format(name="RemediesScreen")
@@ -35,32 +34,22 @@ class RemediesScreen(ModalScreen[dict[str, Any] | None]):
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,r", "dismiss(None)", "Close")]
 
-    def __init__(self, forecast: ResourceForecast, faster: Faster | None = None) -> None:
+    def __init__(self, forecast: ResourceForecast) -> None:
         super().__init__()
-        self._forecast, self._faster = forecast, faster
-        self._changes = [{remedy.field: remedy.value} for remedy in forecast.remedies]
-        self._changes += [faster.changes] if faster else []
+        self._forecast = forecast
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(line((self._heading, STRONG)))
+            yield Static(line(("Any one of these reduces the memory:", STRONG)))
             if self._forecast.memory:
                 yield Static(summarize(self._forecast.memory, self._forecast.card, self._forecast.place))
             yield Choices(lines=2)
             yield make_key_row(("Enter", "apply"), ("↑ ↓", "choose"), ("Esc", "cancel"))
 
-    @property
-    def _heading(self) -> str:
-        if self._faster:
-            return f"Larger passes train rows of {self._faster.row_tokens:,} tokens faster:"
-        return "Any one of these reduces the memory:"
-
     def on_mount(self) -> None:
         choices = self.query_one(Choices)
-        rows = [_make_row(remedy) for remedy in self._forecast.remedies]
-        rows += [_make_faster_row(self._faster)] if self._faster else []
-        choices.set_rows([(f"{number}", row) for number, row in enumerate(rows)])
-        choices.styles.height = 2 * len(rows)
+        choices.set_rows([(f"{number}", _make_row(remedy)) for number, remedy in enumerate(self._forecast.remedies)])
+        choices.styles.height = 2 * len(self._forecast.remedies)
         choices.focus()
 
     def on_choices_moved(self, message: Choices.Moved) -> None:
@@ -69,7 +58,7 @@ class RemediesScreen(ModalScreen[dict[str, Any] | None]):
     def on_choices_chosen(self, message: Choices.Chosen) -> None:
         message.stop()
         index = self.query_one(Choices).index
-        self.dismiss(self._changes[index] if index is not None else None)
+        self.dismiss(self._forecast.remedies[index] if index is not None else None)
 
 
 def _make_row(remedy: Remedy) -> DrawEntry:
@@ -81,14 +70,5 @@ def _make_row(remedy: Remedy) -> DrawEntry:
             spread(line((name, STRONG)), frees, width),
             line(enough, (clean(remedy.price), MUTED)),
         ]
-
-    return row
-
-
-def _make_faster_row(faster: Faster) -> DrawEntry:
-    def row(width: int) -> list[Content]:
-        fields = ", ".join(f"{field.rpartition('.')[2]} = {value}" for field, value in faster.changes.items())
-        cost = f"{faster.time}, {format_gb(faster.needs_mib)} more"
-        return [line((shorten(fields, width), STRONG)), line(("✓ fits", "$success"), "; ", (cost, MUTED))]
 
     return row

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from textual.screen import Screen
 
 from codex_tui.base.errors import BadInput, CodexError
-from codex_tui.base.progress import Progress
 from codex_tui.base.text import clean
 from codex_tui.ui.forecast.in_thread import forecast_profile
 from codex_tui.ui.kit.worker import start_worker
@@ -18,6 +17,7 @@ from codex_tui.ui.launch.checks import LENGTH, Checks, RowsChecked
 from codex_tui.ui.launch.name_and_time import read_deadline
 
 if TYPE_CHECKING:
+    from codex_tui.base.progress import Progress
     from codex_tui.data.check import CountedRows
     from codex_tui.data.target import Target
     from codex_tui.profiles.library import ProfileEntry
@@ -61,16 +61,8 @@ class CheckRunner:
         self._start_worker("until", partial(self._check_deadline, text))
 
     def change_profile(self, changes: Mapping[str, Any]) -> None:
-        """Use other values for this run, about long rows."""
-        self._change_run(changes=changes)
-
-    def apply_faster(self) -> None:
-        """Use the larger passes for this run or, when they are used already, those of the profile again."""
-        if self.checks.used_faster or self.checks.faster:
-            self._change_run(used_faster=self.checks.faster)
-
-    def _change_run(self, **values: object) -> None:
-        self._change(is_forecast_old=True, **values)
+        """Use other values for this run."""
+        self._change(changes=changes)
         if profile := self._run_profile():
             self._start_worker("forecast", partial(self._forecast, profile))
             self._start_worker("advice", self._advise)
@@ -91,8 +83,8 @@ class CheckRunner:
         from codex_tui.data.speed import find_last_loading_time, find_last_speed_on
 
         forecast = await asyncio.to_thread(forecast_profile, profile, self._entry.path)
-        self._change(forecast=forecast, is_forecast_old=False)
-        speed = await asyncio.to_thread(find_last_speed_on, forecast.card, profile, self._entry.path)
+        self._change(forecast=forecast)
+        speed = await asyncio.to_thread(find_last_speed_on, forecast.card, forecast.resolved, self._entry.path)
         loading = await asyncio.to_thread(find_last_loading_time, profile, self._entry.path)
         self._change(measured_speed=speed, loading=loading)
 
@@ -139,7 +131,7 @@ class CheckRunner:
         if not dataset and not clean(profile.dataset.path or ""):
             self._change(rows="choose a dataset")
             return
-        self._change(rows=Progress("reading the files …"))
+        self._change(rows="reading the files …")
         try:
             target = await asyncio.to_thread(find_local_target, profile, self._entry.path, dataset)
             if target is None:
@@ -164,6 +156,6 @@ class CheckRunner:
     def _run_profile(self) -> Profile | None:
         """The profile with the changes of this run."""
         if profile := self._entry.profile:
-            for field, value in self.checks.overrides.items():
+            for field, value in self.checks.changes.items():
                 profile = profile.with_value(field, value)
         return profile

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -17,12 +16,12 @@ from codex_tui.ui.kit import figures
 from codex_tui.ui.kit.drawing import MUTED, STRONG, line
 
 if TYPE_CHECKING:
+    from codex_tui.base.progress import Progress
     from codex_tui.data.advice import Advice
     from codex_tui.data.duration import Duration
     from codex_tui.data.overview import Overview
     from codex_tui.hub.model import MissingModel
     from codex_tui.machine.forecast import ResourceForecast
-    from training.memory.faster import Faster
     from training.memory.remedies import Remedy
 
 LENGTH = "model.max_seq_length"
@@ -47,23 +46,20 @@ class RowsChecked:
 
 @dataclass(frozen=True)
 class Checks:
-    """The results so far. None: not known yet. `is_forecast_old` says that `forecast` is of other values than those of
-    this run, until the next one is there. `model_checked` says that `missing` is final, where None means that the model
-    is here. `rows` can be an error or the progress of the check. `changes` are the fields about long rows that have
-    other values for this run, `used_faster` are its larger passes, and `own_length` is the profile's max_seq_length.
-    `measured_speed` is that of the last run with this model here, in tokens a second. `book` is the number of questions
-    that the run is asked again and again, or what is wrong with its book. `busy` says which runs have the card or wait
-    for it; "" if it is free. `until` is the run's deadline, or what is wrong with it, `loading` the seconds to the
-    first step of the last run, and `place` the other machine that trains this one."""
+    """The results so far. None: not known yet. `model_checked` says that `missing` is final, where None means that the
+    model is here. `rows` can be an error or the progress of the check. `changes` are the fields of the profile that
+    have other values for this run, and `own_length` is the profile's max_seq_length. `measured_speed` is that of the
+    last run with this model here, in tokens a second. `book` is the number of questions that the run is asked again and
+    again, or what is wrong with its book. `busy` says which runs have the card or wait for it; "" if it is free.
+    `until` is the run's deadline, or what is wrong with it, `loading` the seconds to the first step of the last
+    run, and `place` the other machine that trains this one."""
 
     own_length: int
     forecast: ResourceForecast | None = None
-    is_forecast_old: bool = False
     missing: MissingModel | None = None
     model_checked: bool = False
     rows: RowsChecked | CodexError | Progress | str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
-    used_faster: Faster | None = None
     measured_speed: float | None = None
     book: int | CodexError | None = None
     busy: str = ""
@@ -73,19 +69,6 @@ class Checks:
 
     def change(self, **values: object) -> Checks:
         return replace(self, **values)  # type: ignore[arg-type]
-
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """All fields of the profile that have other values for this run."""
-        return {**self.changes, **(self.used_faster.changes if self.used_faster else {})}
-
-    @cached_property
-    def faster(self) -> Faster | None:
-        """Larger passes that fit and are faster. It waits for the lengths of the rows, if they are being counted."""
-        forecast, rows = self.forecast, self.rows
-        if forecast is None or self.is_forecast_old or self.used_faster or rows is None or isinstance(rows, Progress):
-            return None
-        return forecast.find_faster(rows.overview.row_tokens if isinstance(rows, RowsChecked) else None)
 
     @property
     def length(self) -> int:
@@ -111,7 +94,6 @@ def describe_checks(checks: Checks) -> Content:
         *_describe_fit(checks),
         *_describe_book(checks),
         *_describe_forecast(checks.forecast, checks.missing),
-        *_describe_faster(checks),
         *_describe_model(checks),
         *_list_advice(checks),
     ]
@@ -124,6 +106,11 @@ def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel 
         return
     if forecast.memory:
         yield _label("Memory", summarize(forecast.memory, forecast.card, forecast.place))
+        if larger := forecast.larger_passes:
+            more = f", {format_gb(larger.needs_mib)} more"
+            yield _label(
+                "Passes", line(f"{larger.rows} rows instead of {larger.instead_of}: ", (larger.time, STRONG), more)
+            )
         if forecast.memory_warning:
             remedy = forecast.remedies[0] if forecast.remedies else None
             help = f" {_describe_remedy(remedy)}." if remedy else ""
@@ -134,18 +121,6 @@ def _describe_forecast(forecast: ResourceForecast | None, missing: MissingModel 
     for warning in (forecast.cpu_warning, forecast.cards_warning, disk_warning, *forecast.power_warnings):
         if warning:
             yield _warn(clean(warning))
-
-
-def _describe_faster(checks: Checks) -> Iterator[Content]:
-    """The larger passes that would be faster, or those that the run will have."""
-    if used := checks.used_faster:
-        yield _label("Faster", line((f"batch {used.batch} x {used.accumulation} for this run", STRONG)))
-    elif (faster := checks.faster) and checks.forecast:
-        training, more = checks.forecast.profile.training, format_gb(faster.needs_mib)
-        now = f"{training.per_device_train_batch_size} x {training.gradient_accumulation_steps}"
-        rows = "" if isinstance(checks.rows, RowsChecked) else f" in rows of {faster.row_tokens:,} tokens"
-        text = f"batch {faster.batch} x {faster.accumulation} instead of {now}: "
-        yield _label("Faster", line(text, (faster.time, STRONG), f"{rows}, +{more}; fits"))
 
 
 def _describe_remedy(remedy: Remedy) -> str:
@@ -196,8 +171,7 @@ def _forecast_duration(checks: Checks) -> Duration | None:
         return None
     from codex_tui.data.duration import forecast_duration
 
-    measured_speed = None if checks.used_faster else checks.measured_speed  # the last run's passes were the profile's
-    return forecast_duration(checks.forecast, checks.rows.overview, measured_speed)
+    return forecast_duration(checks.forecast, checks.rows.overview, checks.measured_speed)
 
 
 def _describe_book(checks: Checks) -> Iterator[Content]:

@@ -24,7 +24,7 @@ from codex_tui.ui.kit.suggesting_input import Suggestions
 from codex_tui.ui.kit.worker import start_worker
 from codex_tui.ui.launch.check_runner import CheckRunner
 from codex_tui.ui.launch.checks import Checks, describe_checks
-from codex_tui.ui.launch.keys import APPLY_KEY, COMPARE_KEY, FASTER_KEY, NOW_KEY, list_keys
+from codex_tui.ui.launch.keys import APPLY_KEY, COMPARE_KEY, NOW_KEY, list_keys
 from codex_tui.ui.launch.name_and_time import NameAndTime
 from codex_tui.ui.launch.work import format_fetch, format_setup
 from codex_tui.ui.messages import OpenRun, ReportsWorkerErrors
@@ -62,7 +62,6 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         Binding("up", "app.focus_previous", show=False),
         Binding("down", "app.focus_next", show=False),
         Binding(APPLY_KEY, "apply_length", "Use the advised max_seq_length for this run"),
-        Binding(FASTER_KEY, "apply_faster", "Use larger passes for this run"),
         Binding(COMPARE_KEY, "lengths", "Compare every max_seq_length"),
         Binding(NOW_KEY, "launch_now", "Start although another run has the card"),
     ]
@@ -133,10 +132,6 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
         if not self._busy:
             self._runner.apply_length()
 
-    def action_apply_faster(self) -> None:
-        if not self._busy:
-            self._runner.apply_faster()
-
     def action_lengths(self) -> None:
         """Compares every max_seq_length. The picked one is used for this run."""
         from codex_tui.data.check import TokenCount
@@ -193,7 +188,7 @@ class LaunchDialog(ReportsWorkerErrors, ModalScreen[None]):
             self._entry.path,
             dataset=dataset,
             name=name,
-            overrides=self.checks.overrides,
+            overrides=dict(self.checks.changes),
             resources=self.checks.forecast,
             until=parse_deadline(time) if time else None,
             find_model=False,  # the dialog has said what it knows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from codex_tui.ui.launch.checks import Checks
 
-APPLY_KEY, COMPARE_KEY, NOW_KEY, FASTER_KEY = "ctrl+l", "ctrl+g", "ctrl+n", "ctrl+r"
+APPLY_KEY, COMPARE_KEY, NOW_KEY = "ctrl+l", "ctrl+g", "ctrl+n"
 
 
 def list_keys(checks: Checks, *, is_suggesting: bool, is_counted: bool) -> list[tuple[str, str]]:
@@ -17,7 +17,5 @@ def list_keys(checks: Checks, *, is_suggesting: bool, is_counted: bool) -> list[
     keys = [("Enter", "queue"), (NOW_KEY, "start anyway")] if checks.busy else [("Enter", "launch")]
     if length := checks.advised_length:
         keys += [(APPLY_KEY, f"use {length:,}" if length != checks.length else "as in the profile")]
-    if checks.used_faster or checks.faster:
-        keys += [(FASTER_KEY, "undo faster" if checks.used_faster else "faster")]
     keys += [(COMPARE_KEY, "lengths")] if is_counted else [("Tab", "next field")]
     return [*keys, ("Esc", "cancel")]

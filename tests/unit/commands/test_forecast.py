@@ -139,39 +139,6 @@ def test_remedies_say_what_they_cost_in_time(
     assert re.search(r"MiB +--set model.offload_layers=\d+ +\(takes up to \d+ % longer; costs host memory\)", out)
 
 
-def test_larger_passes_that_are_faster_and_fit_are_told_with_a_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    card = forecast.Card("NVIDIA L4", 24_576.0, 24_000.0, 576.0)
-    monkeypatch.setattr(forecast, "read_card", lambda device="auto": card)
-    assert main(["forecast", "rtx3050-4gb"]) == 0
-    out = capsys.readouterr().out
-    assert re.search(
-        r"^Faster: training.per_device_train_batch_size = 4 and training.gradient_accumulation_steps = 1 take "
-        r"\d+ to \d+ % less time for the same rows a step, in rows of 2,048 tokens, and need 0.75 GB more; that fits.$",
-        out,
-        re.M,
-    )
-    options = shlex.split(out.splitlines()[-1])
-    assert main(["forecast", "rtx3050-4gb", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(told["faster"]) == {"changes", "needs_mib", "saved", "row_tokens"}
-    assert options == [
-        part for field, value in told["faster"]["changes"].items() for part in ("--set", f"{field}={value}")
-    ]
-    assert main(["forecast", "rtx3050-4gb", *options, "--json"]) == 0
-    changed = json.loads(capsys.readouterr().out)
-    assert changed["faster"] is None
-    assert changed["device_mib"] - told["device_mib"] == pytest.approx(told["faster"]["needs_mib"], abs=1)
-    assert changed["tokens_per_second"]["low"] > 1.1 * told["tokens_per_second"]["low"]
-    # the rows are read for a time limit: packed, the four short ones of a step are one pass already
-    assert main(["forecast", "rtx3050-4gb", "--dataset", DEMO_DATASET, "--hours", "8", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["faster"] is None
-    for other in (["--card", "16384"], ["--set", "hardware.vram_limit_mib=3000"]):  # of an unknown card, or too big
-        main(["forecast", "rtx3050-4gb", *other, "--json"])
-        assert json.loads(capsys.readouterr().out)["faster"] is None
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

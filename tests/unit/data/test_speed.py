@@ -33,11 +33,19 @@ def profile(name: str = "owner/model", device: str = "auto") -> Profile:
     return Profile.model_validate({"model": {"name": name}, "hardware": {"device": device}})
 
 
-def run(name: str, model: Any, *rates: float | None, device: str = f"cuda:0 ({CARD})") -> None:
+def run(
+    name: str,
+    model: Any,
+    *rates: float | None,
+    device: str = f"cuda:0 ({CARD})",
+    training: dict[str, Any] | None = None,
+    actual: dict[str, Any] | None = None,
+) -> None:
     run = RunDirectory(locations.runs_home() / name)
     run.create()
     run.profile.touch()
-    write_config(run, {"profile": {"model": {"name": model}}})
+    asked = {"model": {"name": model}, "training": training or {}}
+    write_config(run, {"profile": asked, "actual": {"training": actual or {}}})
     writer = EventWriter(run.events)
     writer.emit(ev.Started(attempt=1, pid=1))
     writer.emit(ev.Resolved(total_steps=9, steps_per_epoch=9, train_rows=9, eval_rows=0, device=device))
@@ -63,6 +71,19 @@ def test_the_newest_run_with_the_model_on_the_card() -> None:
     run("g", "owner/model", 1, 700, 700, 700, device=f"2 x cuda:0 ({CARD})")
     assert find_last_speed(two) == pytest.approx(700)
     assert find_last_speed(profile()) == pytest.approx(80)
+
+
+def test_a_run_with_passes_of_another_size_does_not_count() -> None:
+    """A pass of four rows may take hardly longer than a pass of one."""
+    run("a", "owner/model", 1, 500, 500, 500, actual={"packing": "pack", "per_device_train_batch_size": 4})
+    run("b", "owner/model", 1, 90, 90, 90, training={"packing": "off"}, actual={"packing": "off"})
+    chosen = profile().with_value("training.packing", "pack")
+    assert find_last_speed(chosen) is None
+    assert find_last_speed(chosen.with_value("training.per_device_train_batch_size", 4)) == 500
+    assert find_last_speed(profile()) == 500  # "auto", which is not resolved
+    assert find_last_speed(profile().with_value("training.packing", "off")) == 90
+    run("c", "owner/model", 1, 80, 80, 80, actual={"packing": "off", "per_device_train_batch_size": 1})
+    assert find_last_speed(chosen) == pytest.approx(80)  # a model whose rows can't be packed
 
 
 def test_a_run_elsewhere_counts_for_profiles_of_that_place_alone() -> None:

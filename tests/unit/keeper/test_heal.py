@@ -93,6 +93,28 @@ def test_a_healed_run_that_fails_again_is_healed_from_where_it_is(tmp_path: Path
     assert event.changes["model.offload_layers"][0] == 6 < event.changes["model.offload_layers"][1]
 
 
+PASSES_OF_FOUR = {"pass_rows": 4, "tokens": 8192, "largest_tokens": 8192, "limit_mib": 3700.0, "allocated_mib": 3200.0}
+
+
+def test_larger_passes_that_auto_has_chosen_are_undone_first(tmp_path: Path) -> None:
+    event = decide(make_run(tmp_path, fail(**PASSES_OF_FOUR)))
+    assert isinstance(event, ev.Healed)
+    assert event.changes == {"training.packing": ("auto", "pack")}
+    assert event.frees_mib > 300
+
+
+def test_more_changes_where_the_passes_of_the_profile_are_too_large_as_well(tmp_path: Path) -> None:
+    """What "auto" had chosen is not chosen again."""
+    event = decide(make_run(tmp_path, fail(**PASSES_OF_FOUR | {"limit_mib": 2900.0})))
+    assert isinstance(event, ev.Healed) and len(event.changes) > 1
+    assert event.changes["training.packing"] == ("auto", "pack")
+
+
+def test_passes_of_the_profile_s_own_size_stay_where_something_else_is_faster(tmp_path: Path) -> None:
+    event = decide(make_run(tmp_path, fail(pass_rows=1)))
+    assert isinstance(event, ev.Healed) and [*event.changes] == ["model.offload_layers"]
+
+
 def test_after_the_last_heal_the_remedies_that_change_learning_are_named(tmp_path: Path) -> None:
     healed = ev.Healed(kind="gpu_memory", reason="r")
     hang = ev.Healed(kind="hang", reason="r")  # which is counted elsewhere

@@ -26,6 +26,7 @@ SAME_LEARNING = {
     "training.loss_tile_mib",
     "training.per_device_train_batch_size",
     "training.gradient_accumulation_steps",
+    "training.packing",
     "model.offload_layers",
 }
 LAPTOP = "NVIDIA GeForce RTX 3050 Laptop GPU"
@@ -82,6 +83,23 @@ def test_a_batch_that_has_no_half_is_divided_by_what_divides_the_step() -> None:
         "training.per_device_train_batch_size": 1,
         "training.gradient_accumulation_steps": 5,
     }
+
+
+def test_passes_of_all_rows_of_a_step_are_divided() -> None:
+    tables = {"training": {"gradient_accumulation_steps": 8, "packing": "flatten"}}
+    memory = {"limit_mib": 3600.0, "card": LAPTOP, "tokens": 16384, "largest_tokens": 16384}
+    shortage = make_shortage(memory=memory, **tables)
+    changes = heal(shortage)
+    batch = changes.get("training.per_device_train_batch_size", 1)
+    assert changes["training.packing"] == "pack" and batch < 8
+    assert batch * changes.get("training.gradient_accumulation_steps", 8) == 8
+
+
+def test_an_evaluation_of_packed_rows_has_no_smaller_passes_than_training() -> None:
+    memory = {"task": "evaluating", "limit_mib": 3000.0, "tokens": 8192, "largest_tokens": 8192}
+    tables = {"training": {"per_device_train_batch_size": 4}, "evaluation": {"per_device_eval_batch_size": 8}}
+    changes = heal(make_shortage(memory=memory, **tables))
+    assert changes and changes.get("evaluation.per_device_eval_batch_size", 4) == 4
 
 
 def test_packed_passes_become_shorter_only_where_the_rows_filled_them() -> None:

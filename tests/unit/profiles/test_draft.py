@@ -71,20 +71,6 @@ def test_undo_redo_and_what_is_changed(home: Path) -> None:
     assert draft.text == changed
 
 
-def test_several_fields_are_one_step_of_undo_and_all_are_set_or_none(home: Path) -> None:
-    draft = Draft.open(write('[model]\nname = "x/y"\n[lora]\nr = 8\n'))
-    first = draft.text
-    draft.set_all({"model.max_seq_length": "1024", "lora.r": "16"})
-    assert (draft.own["model.max_seq_length"], draft.own["lora.r"]) == (1024, 16)
-    draft.set_all({"model.max_seq_length": "1024", "lora.r": "16"})  # as they are
-    draft.undo()
-    assert draft.text == first and not draft.can_undo
-    draft = Draft.open(write('lora = 3\n[model]\nname = "x/y"\n'))
-    with pytest.raises(CannotEdit):
-        draft.set_all({"model.max_seq_length": "1024", "lora.r": "32"})
-    assert not draft.can_undo
-
-
 def test_saving_keeps_bytes_mode_and_link(home: Path) -> None:
     data = b'\xef\xbb\xbf# \xc3\xa9\r\n[model]\r\nname = "x/y" # keep\r\nmax_seq_length = 2048'
     target = home / "elsewhere.toml"
