@@ -96,18 +96,13 @@ def write_rows(path: Path, count: int, words: tuple[int, int]) -> None:
             file.write(json.dumps({"instruction": f"Say {number}.", "response": answer}) + "\n")
 
 
-def make_config(model: str, rows: Path, work: Path, *, batch: int, accumulation: int, packing: str) -> dict[str, Any]:
+def make_config(model: str, rows: Path, work: Path, *, accumulation: int, packing: str) -> dict[str, Any]:
     profile = load_profile(PROFILE)
     tables = {
         "model": profile.model.model_copy(update={"name": model, "max_seq_length": 2048}),
         "dataset": profile.dataset.model_copy(update={"eval_fraction": EVAL_ROWS / 4000, "max_eval_rows": EVAL_ROWS}),
         "training": profile.training.model_copy(
-            update={
-                "max_steps": 10_000,
-                "per_device_train_batch_size": batch,
-                "gradient_accumulation_steps": accumulation,
-                "packing": packing,
-            }
+            update={"max_steps": 10_000, "gradient_accumulation_steps": accumulation, "packing": packing}
         ),
         "evaluation": profile.evaluation.model_copy(update={"eval_steps": 10_000}),
         "checkpoints": profile.checkpoints.model_copy(update={"save_steps": 10_000}),
@@ -122,10 +117,10 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
     write_rows(rows, 4000, SHORT_ROWS if table == "short" else (2048, 2048))
     scripts = []
 
-    def add(name: str, *options: str, batch: int = 1, accumulation: int = 4, packing: str = "off", **env: str) -> None:
+    def add(name: str, *options: str, accumulation: int = 4, packing: str = "off", **env: str) -> None:
         if args.scripts and name not in args.scripts:
             return
-        config = make_config(model, rows, work, batch=batch, accumulation=accumulation, packing=packing)
+        config = make_config(model, rows, work, accumulation=accumulation, packing=packing)
         for copy in range(args.copies):
             run = RunDirectory(work / f"{name}-{copy}")
             run.create()
@@ -138,16 +133,14 @@ def compare(table: str, model: str, work: Path, args: argparse.Namespace) -> Non
     if table == "short":
         add("bare-packing", "--packing")
         add("ours-4-rows", packing="auto")
-        add(f"ours-{PACKED_ROWS}-rows", packing="auto", accumulation=PACKED_ROWS)
-        add("ours-48-rows-b2", packing="auto", batch=2, accumulation=24)
-        add("ours-48-rows-b4", packing="auto", batch=4, accumulation=12)
+        for name in ("auto", "pack"):
+            add(f"ours-{PACKED_ROWS}-rows-{name}", packing=name, accumulation=PACKED_ROWS)
         add("bare-packing-varlen", "--packing", **VARLEN)
-        add(f"ours-{PACKED_ROWS}-rows-varlen", packing="auto", accumulation=PACKED_ROWS, **VARLEN)
+        for name in ("auto", "pack"):
+            add(f"ours-{PACKED_ROWS}-rows-{name}-varlen", packing=name, accumulation=PACKED_ROWS, **VARLEN)
     else:
-        add("ours-off")
-        add("ours-auto", packing="auto")
-        add("ours-2x2", packing="auto", batch=2, accumulation=2)
-        add("ours-4x1", packing="auto", batch=4, accumulation=1)
+        for name in ("off", "pack", "auto"):
+            add(f"ours-{name}", packing=name)
     for variant in args.variant:
         name, _, value = variant.partition("=")
         add(f"ours-{variant}", packing="auto", **{name: value})
@@ -207,7 +200,7 @@ def main() -> None:
     parser.add_argument("--shape", default="3b")
     parser.add_argument("--pairs", type=int, default=5, help="turns of each script")
     parser.add_argument("--steps", type=int, default=4, help="steps of a turn")
-    parser.add_argument("--scripts", nargs="+", metavar="NAME", help='such as "bare-packing" and "ours-48-rows"')
+    parser.add_argument("--scripts", nargs="+", metavar="NAME", help='such as "bare-packing" and "ours-48-rows-auto"')
     parser.add_argument("--copies", type=int, default=1, help="processes of each script")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--work", type=Path, default=None, help="a folder with room for the model")

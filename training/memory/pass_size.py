@@ -113,9 +113,8 @@ def _find_best_rows(profile: Profile, shape: ModelShape, machine: Machine, find_
         return estimate_saved(before, after, shape, machine.card)[0]
 
     larger = [*takewhile(fits, _list_larger(profile))]
-    worth = [each for each in larger if saves(each) >= MIN_SAVED]
-    best = next((each for each in worth if all(saves(it, before=each) < MIN_SAVED_MORE for it in worth)), None)
-    return best.training.per_device_train_batch_size if best else None
+    best = next((each for each in larger if all(saves(it, before=each) < MIN_SAVED_MORE for it in larger)), None)
+    return best.pass_rows if best and saves(best) >= MIN_SAVED else None
 
 
 def _list_larger(profile: Profile) -> Iterator[Profile]:
