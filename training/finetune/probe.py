@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from training.finetune.trainer import Trainer
 
 WARM_UP_TOKENS = 32  # a row of this length loads every kernel
-MAX_TIMED_BATCHES = 5  # beside the first one
-MAX_TIMED_SECONDS = 1.0  # after which no further one is timed
+MAX_TIMED_BATCHES = 8  # beside the first one
+MAX_TIMED_SECONDS = 4.0  # after which no further one is timed
 
 
 class Probe(TrainerCallback):
@@ -135,8 +135,9 @@ class Probe(TrainerCallback):
             seconds.append(max(self._ranks.gather(taken)))
             if sum(seconds[1:]) > MAX_TIMED_SECONDS:
                 break
-        # The first one comes after an evaluation, and may load kernels.
-        return args.gradient_accumulation_steps * size / timed * median(seconds[1:])
+        # The first one comes after an evaluation, and may load kernels; the next ones become faster.
+        usual = seconds[1:]
+        return args.gradient_accumulation_steps * size / timed * median(usual[len(usual) // 2 :])
 
     def _time_evaluation(self) -> float:
         """Return the seconds of an evaluation, from a batch of usual length, which the first time may load kernels. Of
