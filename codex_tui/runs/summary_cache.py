@@ -23,7 +23,7 @@ from training.contract import files
 from training.contract.checkpoints import PREFIX, RESUME_FILES
 from training.contract.run_directory import ADAPTER_CONFIG, RunDirectory
 
-FORMAT = 6
+FORMAT = 7
 """Increase this when the same events give another summary, so that older summaries are ignored. A change of the fields
 of `RunSummary` needs no increase."""
 MIN_AGE_SECONDS = 2.0

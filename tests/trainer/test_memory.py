@@ -94,6 +94,7 @@ def test_a_probe_disturbs_nothing(trainer: Trainer) -> None:
         assert trainer.train(run) == 0, run.log.read_text()
         probes = events(run, "probe")
         assert len(probes) == int(profile.launch.probe)
+        assert all(probe["eval_tokens"] > probe["tokens"] for probe in probes)  # it packs more rows
         assert all(probe["step_seconds"] > 0 and probe["eval_seconds"] > 0 for probe in probes)  # both were timed
         assert events(run, "resolved")[0]["train_tokens"] > 10_000  # of the sample's 400 rows
         return losses(run)

@@ -80,7 +80,8 @@ class Memory(Event, tag="memory"):
 
 
 class Probe(Event, tag="probe"):
-    """The longest row went forward and backward before step 1: `rows` of `tokens` tokens each at once.
+    """The longest row went forward and backward before step 1: `rows` of `tokens` tokens each at once. The largest pass
+    of an evaluation has `eval_tokens`, 0 if there is none; earlier trainers did not write it.
 
     MiB; None on a CPU. `context_mib` is the memory of the process outside the allocator, `limit_mib` the limit for the
     process, `forecast_mib` the forecast for the device. `step_seconds` and `eval_seconds` are the times of a step and
@@ -89,6 +90,7 @@ class Probe(Event, tag="probe"):
 
     tokens: Count
     rows: Count
+    eval_tokens: Count = 0
     peak_allocated_mib: Finite | None = None
     peak_reserved_mib: Finite | None = None
     context_mib: Finite | None = None

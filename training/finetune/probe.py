@@ -31,7 +31,7 @@ from training.job.examples import Examples
 from training.job.job import Job
 from training.job.tokens import IGNORED
 from training.memory import probes
-from training.memory.forecast import compute_nccl_mib, forecast, optimizer_bytes
+from training.memory.forecast import compute_nccl_mib, forecast, optimizer_bytes, shorten_rows
 from training.memory.model_shape import ModelShape
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ class Probe(TrainerCallback):
 
     def _measure(self, tokens: int) -> ev.Probe:
         """Read the peaks of memory, and keep them for later forecasts."""
-        event = ev.Probe(tokens=tokens, rows=self._profile.pass_rows)
+        eval_tokens = count_tokens(self._eval_rows, is_padded=self._trainer.eval_pass_tokens is None)
+        event = ev.Probe(tokens=tokens, rows=self._profile.pass_rows, eval_tokens=eval_tokens)
         if not torch.cuda.is_available():
             return event
         torch.cuda.synchronize()
@@ -162,16 +163,22 @@ class Probe(TrainerCallback):
         event.limit_mib = self._limit.mib
         context_mib = event.context_mib - compute_nccl_mib(self._profile)
         if self._shape:
-            profile = self._profile.with_max_seq_length(tokens)
+            profile = shorten_rows(self._profile, tokens, eval_tokens)
             machine = replace(self._limit.machine, context_mib=context_mib)
             event.forecast_mib = round(forecast(profile, self._shape, machine).device_mib, 1)
         if self._ranks.is_main and self._limit.card and self._profile.model.offload_layers != "auto":
             layers = int(self._profile.model.offload_layers)
             asked = self._profile.with_value("model.offload_layers", self._job.profile.model.offload_layers)
-            probed = probes.Probed(tokens, event.peak_reserved_mib, context_mib, layers)
+            probed = probes.Probed(tokens, event.peak_reserved_mib, context_mib, layers, eval_tokens)
             with suppress(OSError):  # a full disk costs the next forecast, and must not cost the run
                 probes.write(self._job.cache, self._limit.card.name, asked, probed)
         return event
+
+
+def count_tokens(rows: list[Row], *, is_padded: bool) -> int:
+    """Count the tokens of a pass of `rows`, with their padding."""
+    lengths = [len(row["input_ids"]) for row in rows]
+    return max(lengths, default=0) * len(lengths) if is_padded else sum(lengths)
 
 
 def measure_seconds(work: Callable[[list[Row]], None], rows: list[Row]) -> float:

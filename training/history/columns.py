@@ -28,7 +28,7 @@ from training.history.series import PackedPoints, Series
 from training.history.state import RunState
 from training.history.values import Values, count_bytes
 
-FORMAT = 10
+FORMAT = 11
 """Increase this when a field of `RunState`, or a column of `Series` or `Values`, changes: older files are ignored."""
 READ_BYTES = 1 << 20
 CHECK_SECONDS = 0.02  # that a poll waits at most for a `HistoryCheck`

@@ -47,11 +47,13 @@ MEASURED_SHARE = 0.99  # "auto" uses this share of the limit if rows of full len
 @dataclass(frozen=True)
 class Measured:
     """A probe's measurement for the same profile on this GPU: with rows of `tokens` tokens and `offload_layers` layers
-    in host memory, the allocator reserved `reserved_mib`."""
+    in host memory, the allocator reserved `reserved_mib`. The largest pass of an evaluation had `eval_tokens`, 0 if
+    that is not known."""
 
     tokens: int
     reserved_mib: float
     offload_layers: int
+    eval_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,15 @@ def forecast(profile: Profile, shape: ModelShape, machine: Machine = Machine()) 
     )
 
 
+def shorten_rows(profile: Profile, tokens: int, eval_tokens: int = 0) -> Profile:
+    """Return `profile` with rows of `tokens` tokens, for a forecast of shorter rows than max_seq_length allows. The
+    largest pass of its evaluations has `eval_tokens`, or as many such rows as the profile says if that is 0."""
+    profile = profile.with_max_seq_length(tokens)
+    if not eval_tokens:
+        return profile
+    return profile.with_value("evaluation.per_device_eval_batch_size", math.ceil(eval_tokens / tokens))
+
+
 def compute_nccl_mib(profile: Profile) -> float:
     """Compute how much more than the CUDA context a process takes outside the allocator if it trains with others."""
     return NCCL_MIB if profile.ranks > 1 else 0.0
@@ -168,7 +179,7 @@ def _correction(profile: Profile, shape: ModelShape, machine: Machine, limit: fl
     """Compute by how many MiB the probe's measurement differs from the forecast for the same rows."""
     if (measured := machine.measured) is None:
         return 0.0
-    probed = profile.with_max_seq_length(measured.tokens)
+    probed = shorten_rows(profile, measured.tokens, measured.eval_tokens)
     return measured.reserved_mib - sum(_parts(probed, shape, machine, measured.offload_layers, limit).values())
 
 

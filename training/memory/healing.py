@@ -16,7 +16,7 @@ from training.contract.events import OutOfMemory
 from training.contract.measurements import Probe
 from training.contract.profile import Profile, find_conflicts
 from training.memory import pass_size, remedies
-from training.memory.forecast import STREAMED_LAYERS, TIGHT_SHARE, Machine, forecast
+from training.memory.forecast import STREAMED_LAYERS, TIGHT_SHARE, Machine, forecast, shorten_rows
 from training.memory.model_shape import ModelShape
 from training.memory.remedies import LOSS_TILES, MIN_FREED_MIB
 from training.memory.speed import estimate_slowdown
@@ -63,7 +63,7 @@ class Shortage:
         if self.probe and self.probe.peak_reserved_mib:
             tokens = self.probe.tokens * profile.pass_rows
             needed = self.probe.peak_reserved_mib + failure.context_mib
-            correction = needed - self._forecast(profile, tokens, self.probe.tokens)
+            correction = needed - self._forecast(profile, tokens, self.probe.tokens, self.probe.eval_tokens)
         needed = failure.limit_mib or 0.0  # at least, because the pass did not fit
         if failure.allocated_mib:
             needed = max(needed, failure.allocated_mib + failure.requested_mib + failure.context_mib)
@@ -77,13 +77,14 @@ class Shortage:
         """Forecast the memory that the largest pass of the run needs with `profile`."""
         return self.correction_mib + self._forecast(profile, self.failure.largest_tokens, self.failure.longest_tokens)
 
-    def _forecast(self, profile: Profile, tokens: int, longest: int) -> float:
-        """Forecast for passes of at most `tokens` tokens, in rows of at most `longest`; 0 for as many as possible."""
+    def _forecast(self, profile: Profile, tokens: int, longest: int, eval_tokens: int = 0) -> float:
+        """Forecast for passes of at most `tokens` tokens, in rows of at most `longest`; 0 for as many as possible. An
+        evaluation has passes of `eval_tokens`; 0 for as many such rows as the profile says."""
         limit, rows = profile.model.max_seq_length, profile.pass_rows
         length = min(limit, longest or limit)
         if profile.training.packing != "off" and tokens:  # a pass has other rows beside the longest one
             length = min(limit, max(length, math.ceil(tokens / rows)))
-        return forecast(profile.with_max_seq_length(length), self.shape, self.machine).device_mib
+        return forecast(shorten_rows(profile, length, eval_tokens), self.shape, self.machine).device_mib
 
 
 def find_healing(shortage: Shortage, freed_before: float = 0.0) -> Healing | None:

@@ -28,16 +28,18 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]  # a damaged file may cont
 
 class Probed(msgspec.Struct):
     """A measurement: with rows of `tokens` tokens and `offload_layers` layers in host memory, the allocator reserved
-    `reserved_mib`, and the CUDA context took `context_mib`."""
+    `reserved_mib`, and the CUDA context took `context_mib`. The largest pass of an evaluation had `eval_tokens`, which
+    earlier trainers did not write."""
 
     tokens: _Count
     reserved_mib: float
     context_mib: float
     offload_layers: _Count
+    eval_tokens: _Count = 0
 
     @property
     def measured(self) -> Measured:
-        return Measured(self.tokens, self.reserved_mib, self.offload_layers)
+        return Measured(self.tokens, self.reserved_mib, self.offload_layers, self.eval_tokens)
 
 
 def write(cache: Path, card: str, profile: Profile, probed: Probed) -> None:

@@ -108,6 +108,28 @@ def test_the_card_that_is_here_counts(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert set(asked) == {1}
 
 
+def test_the_larger_passes_of_a_fast_card_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With packing = "auto" the run has them; with "pack" the passes are those of the profile."""
+    h200 = forecast.Card("NVIDIA H200", 143_771.0, 143_000.0, 500.0)
+    monkeypatch.setattr(forecast, "read_card", lambda device="auto": h200)
+    told = {}
+    for packing in ("auto", "pack", "flatten"):
+        assert main(["forecast", "rtx3050-4gb", "--set", f"training.packing={packing}", "--json"]) == 0
+        told[packing] = json.loads(capsys.readouterr().out)
+    passes = told["auto"]["larger_passes"]
+    assert (passes["rows"], passes["instead_of"]) == (4, 1)
+    assert 0.1 < passes["saved"]["low"] < passes["saved"]["high"] < 1
+    assert told["auto"]["device_mib"] - told["pack"]["device_mib"] == pytest.approx(passes["needs_mib"], abs=1)
+    assert told["auto"]["tokens_per_second"]["low"] > 1.5 * told["pack"]["tokens_per_second"]["low"]
+    assert told["pack"]["larger_passes"] is None and told["flatten"]["larger_passes"] is None
+    assert told["flatten"]["device_mib"] == told["auto"]["device_mib"]
+    assert main(["forecast", "rtx3050-4gb"]) == 0
+    out = capsys.readouterr().out
+    assert "Passes: 4 rows instead of 1, because they fit and take " in out and " % less time; they need 0.75 GB" in out
+
+
 def test_the_speed_is_estimated_or_that_of_the_last_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

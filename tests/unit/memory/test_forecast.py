@@ -23,6 +23,7 @@ from training.memory.forecast import (
     Measured,
     forecast,
     optimizer_bytes,
+    shorten_rows,
     trainable_tensors,
 )
 from training.memory.model_shape import ModelShape, NoShape, shipped_configs
@@ -135,6 +136,23 @@ def test_what_was_measured_here_corrects_the_forecast() -> None:
     assert found.measured
     assert found.reserved_mib == pytest.approx(told().reserved_mib - 100)
     assert found.components["context"] == 310
+
+
+@pytest.mark.parametrize(
+    ("tokens", "eval_tokens", "reserved_mib"), [(700, 8192, 3308.0), (2048, 8192, 3708.0)], ids=["short", "full"]
+)
+def test_probes_of_larger_passes_are_forecast_with_their_evaluation(
+    tokens: int, eval_tokens: int, reserved_mib: float
+) -> None:
+    """Of two runs on an H200 with 4 rows in a pass. The short rows of a step fill less of a pass than an evaluation."""
+    tables = {"training": {"per_device_train_batch_size": 4}, "dataset": {"eval_fraction": 0.05}}
+    profile = with_(**tables)
+    device = Machine(143_771)
+    probed = forecast(shorten_rows(profile, tokens, eval_tokens), LLAMA_3B, device).reserved_mib
+    assert probed == pytest.approx(reserved_mib, rel=0.05)
+    measured = Measured(tokens, reserved_mib, 0, eval_tokens)
+    expected = forecast(profile, LLAMA_3B, device).reserved_mib + reserved_mib - probed
+    assert forecast(profile, LLAMA_3B, replace(device, measured=measured)).reserved_mib == pytest.approx(expected)
 
 
 def test_only_rows_of_full_length_need_no_margin() -> None:

@@ -18,7 +18,7 @@ from training.memory.pass_size import USABLE_SHARE, compare_passes, estimate_sav
 TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
 LLAMA_3B = ModelShape.from_config(shipped_configs()[TABLE.model.name])
 H200 = Machine(24_576, card="NVIDIA H200")  # as fast as one, and as small as a card for a desk
-RTX_4090 = replace(H200, card="NVIDIA GeForce RTX 4090")
+RTX_3060 = replace(H200, card="NVIDIA GeForce RTX 3060")
 
 
 def make_profile(**tables: dict[str, Any]) -> Profile:
@@ -106,13 +106,13 @@ def test_a_run_that_was_measured_above_its_forecast_leaves_less_room() -> None:
 
 
 def test_passes_stay_as_they_are_where_the_arithmetic_takes_the_time() -> None:
-    """Four rows of 2,048 tokens keep an RTX 4090 busy one by one, rows of 512 do not."""
-    resolved = resolve_passes(TABLE, LLAMA_3B, RTX_4090)
+    """Four rows of 2,048 tokens keep an RTX 3060 busy one by one, rows of 512 do not."""
+    resolved = resolve_passes(TABLE, LLAMA_3B, RTX_3060)
     assert resolved == TABLE.with_value("training.packing", "pack")
-    assert compare_passes(TABLE, resolved, LLAMA_3B, RTX_4090) is None
+    assert compare_passes(TABLE, resolved, LLAMA_3B, RTX_3060) is None
     short = TABLE.with_max_seq_length(512)
-    larger = compare_passes(short, resolve_passes(short, LLAMA_3B, RTX_4090), LLAMA_3B, RTX_4090)
-    assert larger is not None and larger.rows == 4 and larger.saved[0] > 0.3
+    larger = compare_passes(short, resolve_passes(short, LLAMA_3B, RTX_3060), LLAMA_3B, RTX_3060)
+    assert larger is not None and larger.rows == 4 and larger.saved[0] > 0.1
 
 
 @pytest.mark.parametrize(("packing", "model_type"), [("off", "llama"), ("auto", "gemma2"), ("flatten", "gemma2")])

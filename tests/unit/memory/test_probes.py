@@ -40,6 +40,9 @@ def with_(**tables: dict[str, Any]) -> Profile:
 def test_it_holds_for_what_does_not_touch_memory_and_no_further(tmp_path: Path) -> None:
     probes.write(tmp_path, CARD, PROFILE, TAKEN)
     assert probes.read(tmp_path, CARD, PROFILE) == TAKEN
+    packed = with_(training={"packing": "flatten", "gradient_accumulation_steps": 3})
+    assert probes.read(tmp_path, CARD, packed) is None
+    assert probes.read(tmp_path, CARD, with_(training={"packing": "pack"})) == TAKEN
     assert probes.read(tmp_path, CARD, with_(training={"learning_rate": 1e-4}, dataset={"path": "x.jsonl"})) == TAKEN
     assert probes.read(tmp_path, CARD, with_(lora={"r": 8})) is None
     assert probes.read(tmp_path, CARD, with_(model={"max_seq_length": 1024})) is None
