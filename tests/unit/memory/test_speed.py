@@ -70,6 +70,8 @@ def test_measured_speeds_lie_in_the_range(
         (163, {}, 193.0),
         (163, {"packing": "auto"}, 82.4),
         (163, {"packing": "auto", "gradient_accumulation_steps": 48}, 46.1),
+        (163, {"packing": "pack", "per_device_train_batch_size": 4, "gradient_accumulation_steps": 12}, 38.79),
+        (2048, {"packing": "pack", "per_device_train_batch_size": 4}, 41.99),
     ],
 )
 def test_the_measured_busy_time_lies_in_the_range_of_a_card_that_waits_for_no_cpu(
