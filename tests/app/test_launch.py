@@ -117,7 +117,7 @@ async def test_the_larger_passes_of_a_fast_card_are_told(
 ) -> None:
     monkeypatch.setattr(fake_forecast, "LARGER_PASSES", LargerPasses(4, 1, 800.0, (0.48, 0.75)))
     async with launching((80, 24)) as pilot:
-        await see(pilot, "Passes  4 rows instead of 1: 48 to 75 % less time, 0.78 GB more")
+        await see(pilot, "Passes 4 rows instead of 1: 48 to 75 % less time, 0.78 GB more")
 
 
 async def test_a_deadline_says_what_fits_and_is_given_to_the_run(
