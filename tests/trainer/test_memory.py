@@ -85,6 +85,12 @@ def test_memory_that_runs_out_in_the_probe_is_named_with_remedies(trainer: Train
         assert " frees " in hint
 
 
+def test_memory_that_runs_out_in_passes_that_auto_has_chosen_is_named_with_the_profile_s_own(trainer: Trainer) -> None:
+    hint = trainer.run_program("vram", "remedy_of_larger_passes")
+    assert 'training.packing = "pack" frees ' in hint
+    assert "per_device_train_batch_size" not in hint
+
+
 def test_a_probe_disturbs_nothing(trainer: Trainer) -> None:
     """Losses, gradient norms and learning rates to the last bit, with dropout, which draws from the random state."""
 

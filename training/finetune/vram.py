@@ -21,6 +21,7 @@ from training.finetune.gpu import Card
 from training.memory import probes
 from training.memory.forecast import CONTEXT_MIB, Machine, Measured, compute_nccl_mib
 from training.memory.model_shape import ModelShape
+from training.memory.pass_size import set_pass_rows
 from training.memory.remedies import remedies
 
 CONTEXT_GROWTH_MIB = 64.0  # the CUDA context may grow by this while a model is loaded
@@ -44,7 +45,7 @@ class VramLimit:
         self.mib: float | None = None
         self.find_failed_pass: Callable[[], FailedPass | None] = lambda: None
         self.probed_tokens = 0
-        self.card, self._cache = card, cache
+        self.card, self._cache, self._asked = card, cache, profile
         self.others_mib = (card.others_mib if card else None) or 0.0
         self._nccl_mib = compute_nccl_mib(profile)
         self._reserve_mib = profile.hardware.display_reserve_mib
@@ -153,7 +154,9 @@ class VramLimit:
     def _remedies(self, profile: Profile, shape: ModelShape | None) -> str:
         if shape is None or self.mib is None:
             return ""
-        best = remedies(profile, shape, self.limited_machine)[:MAX_REMEDIES]
+        rows = self._asked.pass_rows
+        smaller = set_pass_rows(profile, rows) if rows < profile.pass_rows else None
+        best = remedies(profile, shape, self.limited_machine, smaller)[:MAX_REMEDIES]
         text = "; ".join(map(str, best))
         return f"Set one of: {text}." if text else ""
 

@@ -10,6 +10,7 @@ from typing import Any
 from training.contract.profile import Profile
 from training.memory.forecast import STREAMED_LAYERS, Machine, forecast
 from training.memory.model_shape import ModelShape
+from training.memory.pass_size import BATCH, PACKING
 from training.memory.speed import estimate_slowdown
 
 MIN_FREED_MIB = 8
@@ -65,11 +66,12 @@ class Candidate:
     cost: str = ""
 
 
-def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Remedy]:
+def remedies(profile: Profile, shape: ModelShape, machine: Machine, smaller: Profile | None = None) -> list[Remedy]:
     """Find the changes that help: first those that are enough alone, and among them the cheapest first. Their time is
     that of rows with max_seq_length tokens.
 
-    A change is enough if the run then fits, or fits tightly if it doesn't fit at all now.
+    A change is enough if the run then fits, or fits tightly if it doesn't fit at all now. `smaller` is the profile with
+    its own passes, where packing = "auto" has chosen the larger ones of `profile`.
     """
     machine = replace(machine, measured=None)  # a measurement holds only for the profile as it is
     before = forecast(profile, shape, machine)
@@ -81,8 +83,10 @@ def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Reme
         return forecast(candidate, shape, machine).verdict in enough
 
     helpful = []
-    for candidate in _candidates(profile, shape, fits):
+    for candidate in _candidates(profile, shape, fits, is_enlarged=smaller is not None):
         changed = profile.with_value(candidate.field, candidate.value)
+        if smaller and candidate.field == PACKING:
+            changed = smaller.with_value("model.offload_layers", before.offload_layers)
         freed = before.device_mib - forecast(changed, shape, machine).device_mib
         if freed < MIN_FREED_MIB:
             continue
@@ -95,12 +99,18 @@ def remedies(profile: Profile, shape: ModelShape, machine: Machine) -> list[Reme
     return sorted(helpful, key=lambda remedy: not remedy.fits)
 
 
-def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool]) -> Iterator[Candidate]:
-    """Yield changes, the cheapest first."""
+def _candidates(
+    profile: Profile, shape: ModelShape, fits: Callable[[Profile], bool], *, is_enlarged: bool
+) -> Iterator[Candidate]:
+    """Yield changes, the cheapest first. `is_enlarged` says that packing = "auto" has chosen the size of the passes."""
     training, model, lora = profile.training, profile.model, profile.lora
     rows, eval_rows = training.per_device_train_batch_size, profile.evaluation.per_device_eval_batch_size
-    if eval_rows > rows:
-        yield Candidate("evaluation.per_device_eval_batch_size", rows, cost="slower evaluations")
+    if eval_rows > profile.pass_rows:
+        yield Candidate("evaluation.per_device_eval_batch_size", profile.pass_rows, cost="slower evaluations")
+    if is_enlarged:
+        yield Candidate(PACKING, "pack", "slower epochs")
+    elif profile.pass_rows > rows:
+        yield Candidate(PACKING, "auto", "slower epochs")
     if not training.optim.endswith("8bit"):
         yield Candidate("training.optim", "adamw_8bit", cost="almost no quality")
     if training.gradient_checkpointing != "unsloth":
@@ -114,9 +124,9 @@ def _candidates(profile: Profile, shape: ModelShape, fits: Callable[[Profile], b
         if training.loss_tile_mib > tile:
             yield Candidate("training.loss_tile_mib", tile, "slower steps")
             break
-    if rows > 1:
-        cost = "half of the rows a step, unless you double gradient_accumulation_steps"
-        yield Candidate("training.per_device_train_batch_size", rows // 2, "slower epochs", cost)
+    if rows > 1 and rows == profile.pass_rows and not is_enlarged:
+        doubled = "" if training.packing == "flatten" else ", unless you double gradient_accumulation_steps"
+        yield Candidate(BATCH, rows // 2, "slower epochs", f"half of the rows a step{doubled}")
     if can_offload and training.gradient_checkpointing and (layers := _offload_enough_layers(profile, shape, fits)):
         yield Candidate("model.offload_layers", layers, "slower steps", "host memory")
     if lora.r > MIN_RANK:

@@ -20,6 +20,7 @@ from training.finetune.vram import VramLimit
 from training.job.examples import Examples
 from training.memory import probes
 from training.memory.model_shape import ModelShape, shipped_configs
+from training.memory.pass_size import set_pass_rows
 
 MIB = 2**20
 HELD = {"reserved": 100.0, "context": 300.0, "fraction": 0.0}  # by this process, in MiB; and the cap that was set
@@ -144,6 +145,18 @@ def fail_in(method: str) -> list[str]:
         failure = classify(error)
         return [failure.kind, failure.message, failure.hint]
     raise AssertionError("the probe did not fail")
+
+
+def remedy_of_larger_passes() -> str:
+    """The hint of a run that found no memory for the passes of four rows that packing = "auto" has chosen."""
+    torch.cuda.is_available = lambda: True
+    shape = ModelShape.from_config(shipped_configs()["unsloth/Llama-3.2-3B-Instruct-bnb-4bit"])
+    try:
+        with limit().explain_out_of_memory("training", "It stopped", set_pass_rows(profile(), 4), shape):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 252.00 MiB.")
+    except TrainingFailure as error:
+        return error.hint
+    raise AssertionError("nothing failed")
 
 
 def rows_that_found_no_memory() -> list[list[Any]]:
