@@ -81,8 +81,12 @@ def _path(cache: Path, card: str, profile: Profile) -> Path:
              for table, names in (("model", _MODEL), ("lora", _LORA), ("training", _TRAINING))]  # fmt: skip
     if (rows := profile.evaluation.per_device_eval_batch_size) > profile.pass_rows:
         facts.append({"per_device_eval_batch_size": rows})  # an evaluation then needs the most memory
+    if profile.training.packing == "off":  # padded rows have a mask, and those of Gemma 3 no scores between rows
+        facts.append({"packing": "off"})
     if profile.ranks > 1:
         facts.append({"processes": profile.ranks})
+    if profile.is_sharded:
+        facts.append({"strategy": profile.launch.strategy})
     if profile.model.offload_layers == "auto":  # the limit then decides the number of layers
         facts.append({name: tables["hardware"][name] for name in ("vram_limit_mib", "display_reserve_mib")})
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]

@@ -47,6 +47,11 @@ def test_it_holds_for_what_does_not_touch_memory_and_no_further(tmp_path: Path) 
     assert probes.read(tmp_path, CARD, with_(lora={"r": 8})) is None
     assert probes.read(tmp_path, CARD, with_(model={"max_seq_length": 1024})) is None
     assert probes.read(tmp_path, CARD, with_(launch={"processes": 2})) is None
+    assert probes.read(tmp_path, CARD, with_(training={"packing": "off"})) is None  # Gemma 3 then needs far less
+    pair = with_(launch={"processes": 2}, model={"offload_embedding": False})
+    probes.write(tmp_path, CARD, pair, TAKEN)
+    assert probes.read(tmp_path, CARD, pair) == TAKEN
+    assert probes.read(tmp_path, CARD, pair.with_value("launch.strategy", "fsdp")) is None
     assert probes.read(tmp_path, "H100", PROFILE) is None
     assert probes.latest(tmp_path, CARD) == TAKEN
     assert probes.latest(tmp_path, "H100") is None
