@@ -60,12 +60,14 @@ def _run(row: dict[str, str]) -> Run:
     value = {name: _parsed(text) for name, text in row.items()}
     model = MODELS.get(row["shape"])
     config = shipped_configs()[model] if model else SHAPES[row["shape"]]
+    is_alone = value["batch"] * value["rows_in_pass"] == 1  # a pass with one row is the same whether packed or not
     profile = Profile.model_validate({
         "model": {"name": model or row["shape"], "load_in_4bit": value["load_in_4bit"], "max_seq_length": value["seq"],
                   "offload_layers": value["offload_layers"], "offload_embedding": value["offload_embedding"]},
         "lora": {"r": value["r"]},
         "training": {"per_device_train_batch_size": value["batch"], "optim": value["optim"],
-                     "gradient_checkpointing": value["checkpointing"], "loss_tile_mib": value["loss_tile_mib"]},
+                     "gradient_checkpointing": value["checkpointing"], "loss_tile_mib": value["loss_tile_mib"],
+                     "packing": "off" if is_alone else "pack"},
     })  # fmt: skip
     asked = [
         text

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from training.contract import telemetry
 from training.contract.profile import Profile
+from training.contract.units import MIB
 from training.demo import llama
 from training.job.model import go_offline_if_needed
+from training.memory.forecast import UNSPLIT_BYTES
 from training.memory.visible_gpu import list_visible
 from training.memory.wsl import wsl
 
@@ -33,7 +35,7 @@ SAME_MEMORY_EVERYWHERE = {
     "UNSLOTH_BLOCK_COMPILE": "0",
 }
 
-FIXED_SEGMENTS = "expandable_segments:False,max_split_size_mb:256"
+FIXED_SEGMENTS = f"expandable_segments:False,max_split_size_mb:{UNSPLIT_BYTES // MIB}"
 
 
 def choose_cards(profile: Profile) -> list[str]:

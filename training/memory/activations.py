@@ -60,6 +60,12 @@ def count_tile_tokens(tile_mib: int) -> int:
     return min(4096, max(1, tile_mib * MIB // (4 * LOSS_COLUMNS)))
 
 
+def compute_tile_bytes(profile: Profile) -> int:
+    """Compute the bytes of the largest block of the loss: its scores for one tile of tokens and of the vocabulary."""
+    tokens = min(profile.model.max_seq_length * profile.pass_rows, count_tile_tokens(profile.training.loss_tile_mib))
+    return 4 * LOSS_COLUMNS * tokens
+
+
 def _compute_evaluation_bytes(profile: Profile, shape: ModelShape) -> float:
     """Compute the bytes that the largest pass of an evaluation needs at its peak. It needs more than training where
     per_device_eval_batch_size is larger, or where long rows are padded. No layer keeps anything, and the loss computes

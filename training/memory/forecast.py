@@ -13,7 +13,7 @@ from typing import Literal
 
 from training.contract.profile import Profile
 from training.contract.units import MIB
-from training.memory.activations import compute_pass_bytes
+from training.memory.activations import compute_pass_bytes, compute_tile_bytes
 from training.memory.model_shape import ModelShape, NoShape
 
 Verdict = Literal["fits", "tight", "no"]
@@ -30,8 +30,8 @@ SCRATCH = 2.12  # times the largest linear weight in 16 bits: one dequantised, o
 LORA_COPIES = 1.09  # 16-bit copies of one layer's adapter, as a share of its 32-bit weights
 OTHER = 28 * MIB  # small tensors that have no term of their own
 SLACK, SLACK_SHARE = 28.0 * MIB, 0.031  # memory that the allocator reserves and can't use; the share is of activations
-# The same where the allocator's segments can't grow, as under WSL2:
-FIXED_SLACK_SHARE, MAX_FIXED_SLACK = 0.9, 540 * MIB
+# The same where the allocator's segments can't grow, as under WSL2. A block that is not split serves one size alone.
+FIXED_SLACK_SHARE, MAX_FIXED_SLACK, UNSPLIT_BYTES = 0.62, 450 * MIB, 256 * MIB
 SLACK_SHARE_UNDER_LIMIT = (
     0.5  # share of that slack that remains when a limit forces the allocator to free unused blocks
 )
@@ -218,7 +218,8 @@ def _parts(
     if machine.expandable_segments:
         slack = SLACK + SLACK_SHARE * activations
     else:
-        slack = min(FIXED_SLACK_SHARE * rows, MAX_FIXED_SLACK)
+        tile = compute_tile_bytes(profile)
+        slack = min(FIXED_SLACK_SHARE * rows, MAX_FIXED_SLACK) + (tile if tile >= UNSPLIT_BYTES else 0)
         if limit is not None:
             used = weights + lora + optimizer + activations + loss + WORKSPACE
             slack = max(SLACK_SHARE_UNDER_LIMIT * slack, min(slack, (limit - machine.context_mib) * MIB - used))

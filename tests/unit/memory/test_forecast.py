@@ -31,9 +31,8 @@ from training.memory.remedies import describe_longer, remedies
 from training.memory.speed import estimate_slowdown
 
 WITHIN = 0.05
-WITHIN_FIXED = 0.07  # where segments can't grow, what the allocator keeps depends on the order of its blocks
+MAX_CONTEXT_MIB = 1200  # the first process on an H200 that trains Gemma 3 tries kernels that take 6 GiB
 WITHIN_MIB = 32  # of a model so small that this is more than 5 %
-MOST_FOR_ONE_ROW = 0.25  # a pass with one row of Gemma 3 needs less than one with several rows, which is forecast
 SEED_TABLE = load_profile(shipped_profiles() / "rtx3050-4gb.toml")
 LLAMA_3B = ModelShape.from_config(shipped_configs()[SEED_TABLE.model.name])
 LAPTOP = Machine(4096)
@@ -52,14 +51,12 @@ def told(machine: Machine = LAPTOP, **tables: dict[str, Any]) -> Forecast:
 
 @pytest.mark.parametrize("run", runs(), ids=lambda run: run.name.replace(" ", "-"))
 def test_every_measured_run_is_forecast_within_five_percent(run: Run) -> None:
-    if run.shape.model_type == "gemma3_text" and run.profile.training.per_device_train_batch_size == 1:
-        assert 0 <= run.error <= MOST_FOR_ONE_ROW
+    assert abs(run.error) * run.reserved_mib <= max(WITHIN * run.reserved_mib, WITHIN_MIB)
+    if run.context_mib > MAX_CONTEXT_MIB:
         return
-    within = WITHIN if run.machine.expandable_segments else WITHIN_FIXED
-    assert abs(run.error) * run.reserved_mib <= max(within * run.reserved_mib, WITHIN_MIB)
     device = replace(run.machine, context_mib=CONTEXT_MIB)
     found = forecast(run.profile, run.shape, device).device_mib
-    assert abs(found / (run.reserved_mib + run.context_mib) - 1) <= within
+    assert abs(found / (run.reserved_mib + run.context_mib) - 1) <= WITHIN
 
 
 def test_the_table_covers_what_it_is_said_to_cover() -> None:
