@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.fake_interpreter import fake_interpreter, name_in_settings
 from support.kept_runs import until
@@ -44,6 +47,22 @@ def test_stop_asks_then_insists_then_kills(tmp_path: Path, profile: Path) -> Non
     assert local._children[-1].wait() == -signal.SIGKILL
     with pytest.raises(BadInput, match="is not training"):
         stopping.stop(run)
+
+
+def test_a_process_that_has_the_pid_of_a_trainer_is_never_signalled(tmp_path: Path, profile: Path) -> None:
+    run = launch(profile, python=fake_interpreter(tmp_path, "waiting_trainer", "obedient"))
+    until(lambda: "training" in run.log.read_text())
+    run.request_stop("terminate")
+    until(lambda: not run.is_trainer_alive())
+    before = run.read_process()
+    assert before is not None
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:
+        run.write_process(msgspec.structs.replace(before, pid=other.pid))
+        for asked in ("save", "terminate", "terminate"):
+            run.request_stop(asked)  # as if it had been asked before
+            with pytest.raises(BadInput, match="is not training"):
+                stopping.stop(run)
+        assert other.poll() is None
 
 
 @pytest.fixture
