@@ -72,6 +72,21 @@ async def test_a_judgement_runs_with_progress_is_stopped_and_goes_on(run: Any, w
         assert "r" not in hints_of(pilot)
 
 
+async def test_while_a_judgement_runs_no_key_that_starts_one_is_named(run: Any, worker: Any) -> None:
+    worker.pauses_after = 5
+    async with CodexApp(run).run_test(size=(120, 36)) as pilot:
+        await open_judgement(pilot, "n starts a judgement")
+        await pilot.press("n", "enter")
+        await see(pilot, "62 %", "has not been judged yet.")
+        assert "n starts a judgement" not in screen_text(pilot.app) and "n" not in hints_of(pilot)
+        worker.started[0].go_on()
+        await see(pilot, "8 questions: base passes none", "n judge again", "m judge model")
+        worker.pauses_after = 5
+        await pilot.press("n", "ctrl+u", *"demo:zombie-waves", "enter")
+        await see(pilot, "Esc stops", "8 questions: base passes none")
+        assert not {"n", "m"} & set(hints_of(pilot))
+
+
 async def test_no_way_out_of_the_screen_stops_a_judgement_without_a_question(
     run: Any, worker: Any, make_run: Any
 ) -> None:

@@ -26,14 +26,15 @@ OUTDATED = "The run has trained since: this judges an earlier adapter. n judges 
 _TAG = re.compile(r"\*([^*]+)\*")
 
 
-def draw_empty(run: str, keys: str) -> Iterator[Content]:
-    """Draw the text for a run without a judgement. `keys` says how one begins."""
+def draw_empty(run: str, *, is_judging: bool) -> Iterator[Content]:
+    """Draw the text for a run without a judgement, and the key that begins one unless one has begun."""
     yield line((f"{clean(run)} has not been judged yet.", STRONG))
     for text in WELCOME:
         yield Content("")
         yield line((text, MUTED))
-    yield Content("")
-    yield line(("n", f"bold {ACCENT}"), (f" {keys}", MUTED))
+    if not is_judging:
+        yield Content("")
+        yield line(("n", f"bold {ACCENT}"), (" starts a judgement", MUTED))
 
 
 def draw_result(shelf: Shelf, place: int, width: int) -> Iterator[Content]:

@@ -149,7 +149,8 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
         text, judgement = self.query_one("#conclusions", TextView), self.judgement
         width = text.content_size.width or self.app.size.width - FRAME_WIDTH
         if judgement is None:
-            paragraphs = [*draw_empty(self.run_directory.name, "starts a judgement"), *draw_problems(shelf.problems)]
+            empty = draw_empty(self.run_directory.name, is_judging=self.work.tracker is not None)
+            paragraphs = [*empty, *draw_problems(shelf.problems)]
         else:
             paragraphs = [*draw_result(shelf, self._place, width)]
             self.query_one(TitleBar).show("Judgement", describe_title(shelf, self._place))
@@ -172,6 +173,8 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
             work.show(line(("The judgement was stopped. Its answers are kept: r goes on.", "$warning")), Content(""))
 
     def _work_changed(self) -> None:
+        if self.is_attached and self._shelf and not self.judgement:
+            self._show_result(self._shelf)
         if self.is_attached:
             self._show_work()
             self._show_hints()
@@ -190,7 +193,7 @@ class JudgeScreen(ReportsWorkerErrors, HoldsWork):
             keys += [("w", "worse"), ("b", "better"), ("f", "fails"), ("t", "tag"), ("/", "search")]
             keys += [("y Y", "copy")] if in_list else []
             keys += [("← →", "other judgement")] if self._shelf and len(self._shelf.paths) > 1 else []
-            keys += [("m", "judge model"), ("n", "judge again")]
+            keys += [] if tracker else [("m", "judge model"), ("n", "judge again")]
         bar.show([*keys, ("Esc", "stop" if tracker else "back")], ALWAYS)
 
     def on_descendant_focus(self) -> None:
