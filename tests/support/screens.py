@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from codex_tui.machine.gpu import GpuReading, Reading
+from codex_tui.ui.app import CodexApp
+from codex_tui.ui.cockpit.panes import PANES
 from training.contract.run_directory import RunDirectory
 
 NOW = 1_790_000_000.0
@@ -21,3 +23,8 @@ def machine() -> Reading:
         ram_used_mib=6400,
         ram_total_mib=16000,
     )
+
+
+def find_shown_panes(app: CodexApp) -> list[str]:
+    """Find the panes of the cockpit that are shown now."""
+    return [pane for pane, _ in PANES if app.screen.query_one(f"#{pane}").display]
