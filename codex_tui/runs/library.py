@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 
 from codex_tui.base import locations
 from codex_tui.base.errors import BadInput, CodexError
@@ -25,6 +26,13 @@ def list_names() -> list[str]:
     home = str(locations.runs_home())
     names = [name for name in list_folder() if is_run(f"{home}/{name}")]
     return sorted(names, key=lambda name: (read_created(f"{home}/{name}"), name), reverse=True)
+
+
+def read_change_time() -> float:
+    """Return when a run was last added, renamed or deleted; 0.0 if there is no run yet."""
+    with suppress(OSError):
+        return locations.runs_home().stat().st_mtime
+    return 0.0
 
 
 def list_engine_runs() -> list[RunDirectory]:

@@ -1,4 +1,4 @@
-"""The list of runs: newest first, refreshed while one trains, opens and resumes the selected run."""
+"""The list of runs: newest first, refreshed when it is outdated, opens and resumes the selected run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from support.pilot import screen_text, settled, until
 from support.screens import NOW
 
 from codex_tui import launcher
+from codex_tui.cli import main
 from codex_tui.runs.resume_point import ResumePoint
 from codex_tui.runs.summary import summarise
 from codex_tui.ui.app import CodexApp
@@ -66,6 +67,23 @@ async def test_the_list_is_refreshed_while_a_run_trains(
         with run.events.open("ab") as file:
             file.write(msgspec.json.encode(ev.Done(step=200, seq=10_000, time=NOW)) + b"\n")
         await until(pilot, lambda: "✓ done" in screen_text(pilot.app))
+
+
+async def test_the_list_is_refreshed_when_another_program_changes_the_runs(
+    home: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codex_tui.ui.runs.screen.REFRESH_SECONDS", 0.5)
+    make_run(name="old", end="done", steps=80)
+    async with CodexApp().run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: listed(pilot) == ["old"])
+        assert main(["runs", "rename", "old", "new"]) == 0
+        await until(pilot, lambda: listed(pilot) == ["new"])
+        make_run(name="another", end="done", steps=80)
+        await until(pilot, lambda: sorted(listed(pilot)) == ["another", "new"])
+        assert main(["runs", "rm", "new", "--yes"]) == 0
+        await until(pilot, lambda: listed(pilot) == ["another"])
 
 
 async def test_the_selected_run_shows_why_it_ended_and_can_be_resumed(

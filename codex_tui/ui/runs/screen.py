@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.text import clean, pluralize
+from codex_tui.runs.library import list_names, read_change_time
 from codex_tui.ui.kit.choices import Choices
 from codex_tui.ui.kit.drawing import MUTED, line
 from codex_tui.ui.kit.hints import TYPING, HintBar
@@ -33,7 +34,7 @@ from training.contract.run_directory import RunDirectory
 if TYPE_CHECKING:
     from codex_tui.runs.summary import RunSummary
 
-REFRESH_SECONDS = 3.0  # how often the list is read again while a run trains
+REFRESH_SECONDS = 3.0  # how often the list is read again if it may be outdated
 BATCH_SECONDS = 1.0  # a list that takes longer to read is shown in parts
 MIN_PREVIEW_HEIGHT = 10  # rows; a lower terminal shows only why the run ended
 MIN_DIVIDED_HEIGHT = 30  # rows; a lower terminal shows a preview only if it takes no row from the list
@@ -76,6 +77,7 @@ class RunsScreen(RunKeysScreen):
         self._wanted: str | None = None  # the name of the run to select when the list has it
         self._outdated = False  # whether something has changed since the current reading began
         self._marks = Marks()
+        self._changed_at = 0.0  # when a run was last added, renamed or deleted
 
     def compose(self) -> ComposeResult:
         yield TitleBar("Runs", "Enter opens one")
@@ -93,13 +95,14 @@ class RunsScreen(RunKeysScreen):
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.action_reload)
-        self.set_interval(REFRESH_SECONDS, self._reload_while_one_trains)
+        self.set_interval(REFRESH_SECONDS, self._reload_if_outdated)
 
     def on_resize(self) -> None:
         self._divide_height()
 
-    async def _reload_while_one_trains(self) -> None:
-        if self.is_current and any(not run.ended for run in self._all):
+    async def _reload_if_outdated(self) -> None:
+        """Read the list again while a run trains, and after another program has added, renamed or deleted one."""
+        if self.is_current and (read_change_time() != self._changed_at or any(not run.ended for run in self._all)):
             self.action_reload()
 
     def action_reload(self, select: str | None = None) -> None:
@@ -112,13 +115,12 @@ class RunsScreen(RunKeysScreen):
 
     async def _load(self) -> None:
         """Read all runs in a thread. The first time they are shown as they come; later the old list stays meanwhile."""
-        from codex_tui.runs.library import list_names
         from codex_tui.runs.summaries import summarise_runs, take_batch
 
         first, runs = not self._all, []
         try:
-            names = await asyncio.to_thread(list_names)
-            self._total = len(names)
+            self._changed_at = read_change_time()
+            self._total = len(names := await asyncio.to_thread(list_names))
             summaries = summarise_runs(names)
             while batch := await asyncio.to_thread(take_batch, summaries, BATCH_SECONDS):
                 runs += batch
@@ -249,13 +251,11 @@ class RunsScreen(RunKeysScreen):
 
     def action_mark(self) -> None:
         """Mark the selected run, or take its mark away, and select the next run."""
-        if (run := self._picked_run) is None:
-            return
-        if not self._marks.toggle(run.name):
+        if (run := self._picked_run) and not self._marks.toggle(run.name):
             self.notify(f"At most {MAX_CURVES} runs fit in one comparison.", markup=False)
-            return
-        self._show()
-        self.query_one(Choices).action_move(1)
+        elif run:
+            self._show()
+            self.query_one(Choices).action_move(1)
 
     def action_compare(self) -> None:
         if len(self._marks) < 2:
