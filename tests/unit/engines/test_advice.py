@@ -68,3 +68,11 @@ def test_an_error_of_the_remotes_app_advises_a_command_that_changes_the_remote()
     error = RemoteApp(BOX)._explain(RemoteFailed("box", "env", NO_ENVIRONMENT, printed), b"", "resume")
     assert isinstance(error, EnvironmentMissing)
     assert (error.message, error.hint) == (f"box: {there.message}", "Build it: codex-tui remote setup box")
+
+
+def test_an_advice_names_the_remote_also_where_a_run_has_its_name() -> None:
+    there = EnvironmentNotBuilt(9)
+    printed = f"codex-tui: {there.message}\n{there.hint}\n"
+    failed = RemoteFailed("box", "env", NO_ENVIRONMENT, printed)
+    error = RemoteApp(BOX)._explain(failed, b"", "resume", ("/there/runs/box", Path("/here/mine")))
+    assert error.hint == "Build it: codex-tui remote setup box"

@@ -104,9 +104,10 @@ class RemoteApp:
             )
         if not message:
             return failed
-        message, hint = clean(message), advise_from_here(clean(hint, newlines=True), self.remote)
+        message, hint = clean(message), clean(hint, newlines=True)
         if folders:
             message, hint = name_run_from_here(message, *folders), name_run_from_here(hint, *folders)
+        hint = advise_from_here(hint, self.remote)  # last: it names the remote, which may have the name of the run
         return _KINDS.get(failed.code, CodexError)(f"{self.remote.name}: {message}", hint)
 
     def _parse(self, output: bytes, command: str) -> Any:
