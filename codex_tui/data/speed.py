@@ -71,10 +71,14 @@ def _read_model_name(config: RunConfig) -> str:
 def _has_other_passes(config: RunConfig, profile: Profile) -> bool:
     """Whether the passes of a run are known to have another size than those of `profile`."""
     asked, ran = (get_table(tables, "training") for tables in (config.profile, config.actual))
-    packing, rows = profile.training.packing, ran.get("per_device_train_batch_size")
+    packing = profile.training.packing
     if (asked.get("packing") == "off") != (packing == "off"):
         return True
-    return packing != "auto" and rows is not None and rows != profile.training.per_device_train_batch_size
+    rows, steps = ran.get("per_device_train_batch_size"), ran.get("gradient_accumulation_steps")
+    if ran.get("packing") == "flatten":  # all rows of a step share a pass
+        divided = profile.ranks if profile.launch.keep_batch else 1
+        rows = rows * steps // divided if isinstance(rows, int) and isinstance(steps, int) else None
+    return packing != "auto" and rows is not None and rows != profile.pass_rows
 
 
 def _list_newest_runs() -> list[RunDirectory]:

@@ -17,6 +17,7 @@ from training.contract.engine import EngineRecord
 from training.contract.event_writer import EventWriter
 from training.contract.profile import Profile
 from training.contract.run_directory import RunDirectory
+from training.memory.pass_size import set_pass_rows
 
 CARD = "NVIDIA GeForce RTX 3050"
 
@@ -84,6 +85,19 @@ def test_a_run_with_passes_of_another_size_does_not_count() -> None:
     assert find_last_speed(profile().with_value("training.packing", "off")) == 90
     run("c", "owner/model", 1, 80, 80, 80, actual={"packing": "off", "per_device_train_batch_size": 1})
     assert find_last_speed(chosen) == pytest.approx(80)  # a model whose rows can't be packed
+
+
+def test_a_flat_step_is_a_pass_of_all_its_rows() -> None:
+    fields = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    run("a", "owner/model", 1, 500, 500, 500, training={"packing": "flatten"}, actual={"packing": "flatten"} | fields)
+    flat = profile().with_value("training.packing", "flatten").with_value("training.per_device_train_batch_size", 2)
+    assert find_last_speed(flat) == pytest.approx(500)
+    assert find_last_speed(flat.with_value("training.gradient_accumulation_steps", 8)) is None
+    assert find_last_speed(flat.with_value("training.packing", "pack")) is None
+    assert find_last_speed(set_pass_rows(flat, 8)) == pytest.approx(500)  # the same passes by another name
+    damaged = {"packing": "flatten", "per_device_train_batch_size": 8, "gradient_accumulation_steps": "many"}
+    run("b", "owner/model", 1, 70, 70, 70, training={"packing": "flatten"}, actual=damaged)
+    assert find_last_speed(flat) == pytest.approx(70)  # of passes whose size is not known
 
 
 def test_a_run_elsewhere_counts_for_profiles_of_that_place_alone() -> None:
