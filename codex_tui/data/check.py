@@ -13,11 +13,12 @@ from codex_tui.base.progress import OnProgress, Progress, ProgressTracker
 from codex_tui.base.text import pluralize
 from codex_tui.data import sources
 from codex_tui.data.advice import Advice, give_advice
-from codex_tui.data.duration import Duration, forecast_duration_here
+from codex_tui.data.duration import Duration, forecast_duration
 from codex_tui.data.overview import Overview, compute_overview
-from codex_tui.data.speed import find_last_speed
+from codex_tui.data.speed import find_last_speed_on
 from codex_tui.data.target import Target
 from codex_tui.environment import build
+from codex_tui.machine import forecast
 from training.contract.inspect_messages import INSPECT, InspectProgress, InspectReady, StatsReady, Tokenise
 from training.contract.messages import WorkerError
 from training.contract.profile import Profile
@@ -86,15 +87,14 @@ def check_dataset(target: Target, report: OnProgress) -> CheckResult:
             source, locations.cache_home(), lambda done, total: report(Progress("finding the rows", done, total))
         )
         scan = _scan(index, columns, profile, report)
-    lengths, token_error, speed = None, None, None
+    lengths, token_error, speed, resources = None, None, None, None
     if target.profile and scan.kept:
         lengths, token_error = asyncio.run(_count_tokens(target, scan.kept, report))
-        speed = find_last_speed(target.profile, target.path)
-    figures = compute_overview(scan, lengths, profile, speed)
+        resources = forecast.forecast_resources(target.profile, target.path or Path())
+        speed = find_last_speed_on(resources.card, resources.resolved, target.path)
+    figures = compute_overview(scan, lengths, resources.resolved if resources else profile, speed)
     warnings = tuple(give_advice(figures, scan, lengths, profile))
-    duration = None
-    if target.profile:
-        duration = forecast_duration_here(target.profile, target.path or Path(), figures, speed)
+    duration = forecast_duration(resources, figures, speed) if resources else None
     return CheckResult(target, scan, lengths, figures, warnings, speed, token_error, duration, index, columns)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from codex_tui.data.overview import Overview
-from codex_tui.machine import forecast
 from codex_tui.machine.forecast import ResourceForecast
 from codex_tui.runs.time_left import FORWARD_SHARE
 from training.contract.profile import Profile
@@ -43,16 +41,6 @@ def forecast_duration(
     epochs = overview.total_steps / overview.steps_per_epoch
     tokens = overview.train_tokens * epochs
     return Duration(tokens / speed.fast, tokens / speed.slow, overview.total_steps, speed, epochs)
-
-
-def forecast_duration_here(
-    profile: Profile, path: Path, overview: Overview, measured_speed: float | None = None
-) -> Duration | None:
-    """Forecast the duration of a run of `profile`, loaded from the file at `path`, on this machine. Call this in a
-    thread."""
-    if not overview.train_tokens:
-        return None
-    return forecast_duration(forecast.forecast_resources(profile, path), overview, measured_speed)
 
 
 def find_speed(resources: ResourceForecast, row_tokens: float, measured_speed: float | None = None) -> Speed | None:

@@ -244,15 +244,18 @@ class DataView:
         number, states, profile = self._overviews, self.rows.states, self.profile
         if states and profile:
             from codex_tui.data.advice import give_advice
-            from codex_tui.data.duration import forecast_duration_here
+            from codex_tui.data.duration import forecast_duration
             from codex_tui.data.overview import compute_overview
-            from codex_tui.data.speed import find_last_speed
+            from codex_tui.data.speed import find_last_speed_on
+            from codex_tui.machine.forecast import forecast_resources
 
             def compute() -> tuple[Overview, tuple[Advice, ...], Duration | None]:
+                resources = forecast_resources(profile, self.target.path or Path())
                 if self._speed is None:
-                    self._speed = find_last_speed(profile, self.target.path) or 0.0
-                figures = compute_overview(states.scan, states.lengths, profile, self._speed or None)
-                duration = forecast_duration_here(profile, self.target.path or Path(), figures, self._speed or None)
+                    self._speed = find_last_speed_on(resources.card, resources.resolved, self.target.path) or 0.0
+                speed = self._speed or None
+                figures = compute_overview(states.scan, states.lengths, resources.resolved, speed)
+                duration = forecast_duration(resources, figures, speed)
                 return figures, tuple(give_advice(figures, states.scan, states.lengths, profile)), duration
 
             result = await asyncio.to_thread(compute)

@@ -13,6 +13,7 @@ from support.fake_interpreter import fake_interpreter
 
 from codex_tui.base import locations
 from codex_tui.cli import main
+from codex_tui.machine import forecast
 from training.dataset import scan as scans
 
 KEYS = {"files", "eval_files", "left_out", "rows", "kept", "bad",
@@ -190,11 +191,24 @@ def test_a_profile_tells_of_tokens(capsys: pytest.CaptureFixture[str], words: No
 def test_an_epochs_time_is_told_from_the_last_run(
     capsys: pytest.CaptureFixture[str], words: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codex_tui.data.check.find_last_speed", lambda profile, path: 2.0)
+    monkeypatch.setattr("codex_tui.data.check.find_last_speed_on", lambda card, profile, path: 2.0)
     file, profile = rows_file(*(pair(f"It is {n}.") for n in range(10))), profile_file("eval_fraction = 0.0")
     assert told(capsys, file, "--profile", profile)["seconds_per_epoch"] == 30.0
     assert main(["data", "check", file, "--profile", profile]) == 0
     assert "0:30 an epoch at the 2 tokens/s of the last run with this model here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("card", "passes"), [("NVIDIA H200", 1), ("A card of 2031", 4)])
+def test_the_passes_of_a_step_are_those_that_auto_chooses_on_the_card(
+    capsys: pytest.CaptureFixture[str], words: None, monkeypatch: pytest.MonkeyPatch, card: str, passes: int
+) -> None:
+    monkeypatch.setattr(forecast, "read_card", lambda device: forecast.Card(card, 24_576, 24_000, 576))
+    file, profile = rows_file(*(pair(f"It is {'so ' * 40} {n}.") for n in range(40))), profile_file()
+    text = Path(profile).read_text()
+    Path(profile).write_text(text.replace("demo:llama", "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"))
+    found = told(capsys, file, "--profile", profile)
+    assert found["passes"]["per_step"] == passes
+    assert found["steps_per_epoch"] == 10
 
 
 def test_where_no_answer_is_left_nothing_passes(capsys: pytest.CaptureFixture[str], words: None) -> None:

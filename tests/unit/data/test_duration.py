@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from codex_tui.base import locations
-from codex_tui.data.duration import Duration, forecast_book, forecast_duration_here
+from codex_tui.data.duration import Duration, forecast_book, forecast_duration
 from codex_tui.data.overview import compute_overview
 from codex_tui.machine import forecast
 from codex_tui.profiles.resolve import load_profile
@@ -50,15 +50,16 @@ def test_the_time_of_a_run_here_is_estimated_for_its_card_or_measured(monkeypatc
     scan = Scan(bytearray(16_069), array("I", range(16_069)))
     overview = compute_overview(scan, lengths, profile)
     monkeypatch.setattr(forecast, "read_card", lambda device="auto": LAPTOP)
-    duration = forecast_duration_here(profile, SHIPPED, overview)
+    resources = forecast.forecast_resources(profile, SHIPPED)
+    duration = forecast_duration(resources, overview)
     assert duration and not duration.speed.measured
     assert duration.epochs == pytest.approx(2)
     shortest, longest = duration.epoch
     assert 1.5 * 3600 < shortest < longest < 3 * 3600  # docs/measurements.md: 1.7 to 2.6 hours
     assert 2 * longest == pytest.approx(duration.longest)
-    measured = forecast_duration_here(profile, SHIPPED, overview, 163.0)
+    measured = forecast_duration(resources, overview, 163.0)
     assert measured and measured.speed.measured
     assert measured.epoch == pytest.approx((16_069, 16_069))
     monkeypatch.setattr(forecast, "read_card", lambda device="auto": None)
-    assert forecast_duration_here(profile, SHIPPED, overview) is None
-    assert forecast_duration_here(profile, SHIPPED, compute_overview(scan, None, profile), 163.0) is None
+    assert forecast_duration(forecast.forecast_resources(profile, SHIPPED), overview) is None
+    assert forecast_duration(resources, compute_overview(scan, None, profile), 163.0) is None
