@@ -13,6 +13,7 @@ from codex_tui.commands.results import fetch_results
 from codex_tui.engines.watch import watching
 from codex_tui.runs import notices
 from codex_tui.runs.announcements import Announcement, Announcer
+from codex_tui.runs.changed_settings import describe_change
 from codex_tui.runs.facts import read_facts, suggest_chat
 from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.follower import RunFollower
@@ -245,8 +246,7 @@ def _resolved(event: ev.Resolved) -> list[str]:
     rows = f"{event.train_rows:,} training {noun}{several}, {event.eval_rows:,} for evaluation"
     rows = f"{rows}, {event.truncated_rows:,} cut short"
     lines = [f"{rows}, {event.dropped_rows:,} skipped; {event.total_steps:,} steps on {event.device}"]
-    for field, (asked, ran, why) in event.changed.items():
-        lines.append(f"  {field}: {asked} is not available here; used {ran}{f' ({why})' if why else ''}")
+    lines += [f"  {describe_change(field, *change)}" for field, change in event.changed.items()]
     return [clean(line) for line in lines]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from support import fake_runs
 from support.pilot import screen_text, settled, until
 from support.screens import find_shown_panes
 from textual.widgets import Input
@@ -17,6 +19,7 @@ from codex_tui.ui.help import HelpScreen
 from codex_tui.ui.kit.hints import HintBar
 from codex_tui.ui.profiles.screen import ProfilesScreen
 from codex_tui.ui.runs.screen import RunsScreen
+from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
 
 WIDE, NARROW = (120, 36), (80, 24)
@@ -98,6 +101,20 @@ async def test_keys_open_other_screens_and_escape_returns(make_run: Any, key: st
         await settled(pilot)
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(pilot.app.screen, CockpitScreen))
+
+
+async def test_the_passes_that_auto_has_chosen_are_no_warning() -> None:
+    chosen = {"training.per_device_train_batch_size": (1, 4, "larger passes are faster and fit")}
+    changed = {"training.optim": ("adamw_8bit", "adamw_torch", "8-bit optimizers have no CPU kernels")}
+    resolved = ev.Resolved(total_steps=3, steps_per_epoch=3, train_rows=3, eval_rows=0, changed=chosen | changed)
+    run = fake_runs.make_run("a", ev.Started(attempt=1, pid=1), resolved, ev.Done(step=3))
+    async with CodexApp(run).run_test(size=WIDE) as pilot:
+        await settled(pilot)
+        await pilot.press("i")
+        await until(pilot, lambda: "training.optim: adamw_8bit → adamw_torch (8-bit" in screen_text(pilot.app))
+        shown = screen_text(pilot.app)
+    assert re.search(r"chosen +training.per_device_train_batch_size: 1 → 4 \(larger passes", shown)
+    assert re.search(r"changed +training.optim: ", shown)
 
 
 async def test_quitting_detaches_and_does_not_stop(make_run: Any) -> None:

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 
 from codex_tui.base.text import clean, format_moment
 from codex_tui.environment.tracker_commands import describe_trackers
+from codex_tui.runs.changed_settings import describe_change, is_choice
 from codex_tui.runs.facts import RunFacts
 from codex_tui.runs.fitted import describe_fit
 from codex_tui.runs.healed import describe_heal
@@ -84,11 +85,9 @@ def describe_run(run: RunDirectory, facts: RunFacts, watched: WatchedRun) -> Ite
             yield _pair("time limit", describe_fit(state.fitted, state.fitted.time))
         if resolved.train_sequences > resolved.train_rows:
             yield _pair("sequences", f"{resolved.train_sequences:,}, because the chat template changes earlier answers")
-        for field, (requested, used, why) in resolved.changed.items():
-            text = (
-                f"{requested} is not available here; used {used} ({why})" if why else f"set to {requested}; used {used}"
-            )
-            yield _pair("changed", f"{field}: {text}", "$warning")
+        for field, (asked, used, reason) in resolved.changed.items():
+            name, style = ("chosen", "") if is_choice(field, asked) else ("changed", "$warning")
+            yield _pair(name, describe_change(field, asked, used, reason), style)
     yield Content("")
     if state.checkpoints:
         yield line(("Checkpoints", STRONG))

@@ -152,6 +152,20 @@ def test_a_change_without_its_reason_is_a_damaged_line(capsys: pytest.CaptureFix
     assert "failed: It broke." in capsys.readouterr().out
 
 
+def test_settings_that_run_with_another_value_are_named_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = {
+        "training.per_device_train_batch_size": (1, 4, "larger passes are faster and fit"),
+        "hardware.vram_limit_mib": (3800, None, "there is no GPU"),
+        "lora.r": (8, 16, ""),
+    }
+    resolved = ev.Resolved(total_steps=3, steps_per_epoch=3, train_rows=3, eval_rows=0, changed=changed)
+    make_run("a", ev.Started(attempt=1, pid=1), resolved, ev.Done(step=3))
+    assert main(["attach", "a", "--headless"]) == 0
+    out = capsys.readouterr().out
+    assert "  training.per_device_train_batch_size: 1 → 4 (larger passes are faster and fit)\n" in out
+    assert "  hardware.vram_limit_mib: 3800 → unset (there is no GPU)\n  lora.r: 8 → 16\n" in out
+
+
 def test_an_unhappy_end_is_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     make_run("a", ev.Started(attempt=1, pid=1), ev.Failed(kind="unknown", message="It broke.", hint="Mend it."))
     assert main(["attach", "a", "--headless"]) == 1
