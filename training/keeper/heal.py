@@ -122,8 +122,11 @@ def _find_shortage(profile: Profile, memory: ev.OutOfMemory, probe: ev.Probe | N
 def _heal(run: RunDirectory, profile: Profile, failure: ev.Failed, shortage: Shortage, healing: Healing) -> ev.Healed:
     memory = shortage.failure
     changes = dict(healing.changes)
+    changed = apply(shortage.profile, changes)
     if pass_size.PACKING not in changes:  # what "auto" had chosen stays, because it would choose otherwise now
-        changes |= find_changes(profile, apply(shortage.profile, changes), pass_size.FIELDS)
+        changes |= find_changes(profile, changed, pass_size.FIELDS)
+    if changed.training.packing == "auto" and not changed.model.offload_layers:  # layers in host memory prevent it, too
+        changes[pass_size.PACKING] = "pack"
     return ev.Healed(
         kind="gpu_memory",
         reason=describe_failure(failure, memory),

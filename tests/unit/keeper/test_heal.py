@@ -115,6 +115,17 @@ def test_passes_of_the_profile_s_own_size_stay_where_something_else_is_faster(tm
     assert isinstance(event, ev.Healed) and [*event.changes] == ["model.offload_layers"]
 
 
+def test_passes_do_not_grow_into_the_memory_that_a_heal_frees(tmp_path: Path) -> None:
+    failed = fail(pass_rows=1, limit_mib=8000.0, allocated_mib=7400.0)
+    run = make_run(tmp_path, failed, training={"gradient_checkpointing": False})
+    event = decide(run)
+    assert isinstance(event, ev.Healed)
+    assert event.changes == {
+        "training.gradient_checkpointing": (False, "unsloth"),
+        "training.packing": ("auto", "pack"),
+    }
+
+
 def test_after_the_last_heal_the_remedies_that_change_learning_are_named(tmp_path: Path) -> None:
     healed = ev.Healed(kind="gpu_memory", reason="r")
     hang = ev.Healed(kind="hang", reason="r")  # which is counted elsewhere
