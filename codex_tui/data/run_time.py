@@ -64,10 +64,10 @@ def estimate_time_fit(
 
 
 class TimeEstimates:
-    """Estimates the seconds of runs. It looks for the speed of each model once."""
+    """Estimates the seconds of runs. It looks once for the speed of each model with passes of the same size."""
 
     def __init__(self) -> None:
-        self._speeds: dict[tuple[str, int | str], float | None] = {}
+        self._speeds: dict[tuple[int | str, ...], float | None] = {}
 
     def estimate_left(self, run: RunDirectory, state: RunState) -> float | None:
         """Estimate the seconds that `run` still trains, from its own steps or from the tokens that its launcher
@@ -87,7 +87,9 @@ class TimeEstimates:
         self, profile: Profile, tokens: int, path: Path, resources: ResourceForecast | None = None
     ) -> float | None:
         """Estimate the seconds of a run of `profile`, loaded from the file at `path`, that trains on `tokens`."""
-        key = profile.model.name, profile.hardware.first_device
+        model, training = profile.model, profile.training
+        passes = training.packing, training.per_device_train_batch_size, training.gradient_accumulation_steps
+        key = model.name, profile.hardware.first_device, model.max_seq_length, *passes
         if key not in self._speeds:
             resources = resources or forecast_resources(profile, path)
             last = find_last_speed_on(resources.card, resources.resolved, path)

@@ -104,6 +104,14 @@ def test_the_time_of_all_runs(write: Write, monkeypatch: pytest.MonkeyPatch) -> 
     assert plan([write("small")], []).seconds is None
 
 
+def test_runs_with_passes_of_other_sizes_have_other_speeds(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_time, "find_last_speed_on", lambda _, profile, *__: 10.0 * profile.pass_rows)
+    packings = plan([write("small")], ["training.packing=pack,flatten"])
+    pack, flat = (plan([write("small")], [f"training.packing={each}"]).seconds or 0.0 for each in ("pack", "flatten"))
+    assert pack == pytest.approx(4 * flat) and flat > 0
+    assert packings.seconds == pytest.approx(pack + flat)
+
+
 def test_long_rows_count_as_they_are_cut(write: Write) -> None:
     cut, whole = plan([write("small")], ["model.max_seq_length=16,4096"]).plans
     assert cut.tokens == 16 * 40

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.config_file import write_config
 
+from codex_tui.data import run_time
 from codex_tui.data.run_time import TimeEstimates
 from training.contract import events as ev
 from training.contract.run_directory import RunDirectory
@@ -36,12 +38,12 @@ def test_before_its_first_steps_an_attempt_has_the_pace_of_the_earlier_ones(tmp_
     assert TimeEstimates().estimate_left(RunDirectory(tmp_path), state) == STEP * 80
 
 
-def test_the_loading_of_the_model_is_no_pace(tmp_path: Path) -> None:
+def test_the_loading_of_the_model_is_no_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunDirectory(tmp_path)
     estimates = TimeEstimates()
     assert estimates.estimate_left(run, build_state(1)) is None  # one step, after a minute of loading
     write_config(run, {"profile": {"model": {"name": "demo:llama"}}, "planned_tokens": 4_000})
-    estimates._speeds["demo:llama", "auto"] = 10.0
+    monkeypatch.setattr(run_time, "find_last_speed_on", lambda *_: 10.0)
     assert estimates.estimate_left(run, RunState()) == 400
     left = estimates.estimate_left(run, build_state(1))
     assert left is not None and round(left) == 396
