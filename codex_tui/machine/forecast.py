@@ -52,7 +52,8 @@ class ResourceForecast:
     does not ask for it; else it is "". `unknown_modules` says which modules of the table lora the model lacks. `shape`
     is None where it is not known. `missing_cards` says which of several cards are not in this machine, and
     `power_warnings` in a sentence each what may suspend or end the run here. `resolved` is the profile with the passes
-    that training.packing = "auto" chooses on this card; `larger_passes` are None if they are those of the profile.
+    that training.packing = "auto" chooses on this card, or as it is where nothing is known of the card of another
+    machine; `larger_passes` are None if they are those of the profile.
     """
 
     name: str
@@ -275,6 +276,8 @@ def _resolve_passes(
         return probed.measured if probed else None
 
     resolved = resolve_passes(profile, shape, machine, find_measured)
+    if profile.training.packing == "auto" and not (machine.card or profile.launch.is_local):
+        resolved = profile  # what "auto" chooses over there is not known here
     return resolved, replace(machine, measured=find_measured(resolved))
 
 

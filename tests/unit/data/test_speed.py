@@ -10,7 +10,7 @@ import pytest
 from support.config_file import write_config
 
 from codex_tui.base import locations
-from codex_tui.data.speed import find_last_loading_time, find_last_speed
+from codex_tui.data.speed import find_last_loading_time, find_last_speed, find_last_speed_on
 from codex_tui.machine import forecast
 from training.contract import events as ev
 from training.contract.engine import EngineRecord
@@ -110,6 +110,17 @@ def test_a_run_elsewhere_counts_for_profiles_of_that_place_alone() -> None:
         found = find_last_speed(Profile.model_validate(there))
         assert found == (rate and pytest.approx(rate))
         assert (find_last_loading_time(Profile.model_validate(there)) is None) == (rate is None)
+
+
+def test_any_passes_count_at_a_place_whose_card_is_not_known(tmp_path: Path) -> None:
+    """What "auto" chooses over there is not known here."""
+    run("a", "unsloth/Llama-3.2-3B-Instruct-bnb-4bit", 1, *[500] * 3,
+        training={"packing": "auto"}, actual={"packing": "pack", "per_device_train_batch_size": 4})  # fmt: skip
+    RunDirectory(locations.runs_home() / "a").write_engine(EngineRecord("slurm", job="7"))
+    model = {"name": "unsloth/Llama-3.2-3B-Instruct-bnb-4bit"}
+    there = Profile.model_validate({"model": model, "launch": {"engine": "slurm"}})
+    resources = forecast.forecast_resources(there, tmp_path / "p.toml")
+    assert find_last_speed_on(resources.card, resources.resolved) == pytest.approx(500)
 
 
 def test_a_pause_in_one_step_does_not_change_the_speed() -> None:
