@@ -15,6 +15,9 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Combining marks on one letter. More marks would draw over the neighbouring lines.
 MAX_COMBINING = 4
 
+# Emoji, of which terminals may know more than Python's table of Unicode.
+_EMOJI = range(0x1F000, 0x20000)
+
 MIN_GB_MIB = 102.4  # a smaller size is shown in MB
 
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -40,7 +43,7 @@ _SHOWN_WITH_LINES = {**_SHOWN, ord("\n"): "\n", 0x2028: "\n", 0x2029: "\n"}
 def clean(text: object, *, newlines: bool = False) -> str:
     """Make every character visible that a terminal could obey. Line ends stay as they are if `newlines`."""
     shown = str(text).translate(_SHOWN_WITH_LINES if newlines else _SHOWN)
-    return shown if shown.isascii() else _drop_extra_marks(shown)
+    return shown if shown.isascii() else _clean_unicode(shown)
 
 
 def clean_text(text: str) -> str:
@@ -52,13 +55,18 @@ def clean_text(text: str) -> str:
     return "\t".join(clean(part, newlines=True) for part in lines.split("\t"))
 
 
-def _drop_extra_marks(text: str) -> str:
+def _clean_unicode(text: str) -> str:
+    """Drop marks beyond MAX_COMBINING, and replace characters that Unicode does not have, which untrained models write.
+    Textual counts a cell for each of these, but many terminals draw none: the rest of the line would be in other
+    columns than Textual thinks, and some of it would stay on the screen."""
     result: list[str] = []
     run = 0
     for character in text:
-        run = run + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        category = unicodedata.category(character)
+        run = run + 1 if category in ("Mn", "Me") else 0
         if run <= MAX_COMBINING:
-            result.append(character)
+            is_unknown = category == "Cn" and ord(character) not in _EMOJI
+            result.append(REPLACEMENT if is_unknown else character)
     return "".join(result)
 
 

@@ -47,6 +47,8 @@ def test_plain_text_is_left_alone(text: str) -> None:
         ("a\rb\tc\nd", "ab    c↵d"),
         ("admin\u202etxt.exe", "admin\ufffdtxt.exe"),
         ("\ud800", "\ufffd"),
+        ("ta\u07b7\u0378\ufffe", "ta\ufffd\ufffd\ufffd"),  # not in Unicode: terminals draw no cell for them
+        ("a pink heart \U0001fa77", "a pink heart \U0001fa77"),  # of Unicode 15
         ("[/INST] [@click=app.quit]x[/]", "[/INST] [@click=app.quit]x[/]"),
     ],
 )
