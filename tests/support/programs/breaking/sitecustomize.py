@@ -33,8 +33,8 @@ def break_trainer(module: ModuleType) -> None:
             time.sleep(3600)
         elif self.state.global_step == 4 and os.environ["UNSLOTH_FUSED_LINEAR_BWD_TILE_MB"] == FIRST_TILE:
             model.forward = run_out_of_memory
-        elif is_first:
-            time.sleep(0.2)  # so that the keeper sees what is usual
+        elif is_first and self.state.global_step:
+            time.sleep(0.8)  # so that the keeper sees what is usual: it looks twice a second
         return training_step(self, model, inputs, *rest, **more)
 
     def run_out_of_memory(*_: Any, **__: Any) -> Any:
