@@ -410,7 +410,10 @@ def test_serve_answers_until_ctrl_c(
     for host, has_key in (("127.0.0.2", False), ("0.0.0.0", True)):
         command = ["serve", "served", "--json", "--host", host, "--port", str(find_free_port())]
         with subprocess.Popen(
-            [sys.executable, "-m", "codex_tui", *command], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "codex_tui", *command],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=take_interrupts,
         ) as served:
             assert served.stdout is not None
             told = json.loads(served.stdout.readline())
