@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from support.disks import fill, mounted
 from support.training_runs import Trainer
@@ -25,7 +23,6 @@ from support.training_runs import Trainer
 from codex_tui.base import locations
 from codex_tui.base.errors import CodexError
 from codex_tui.base.progress import Progress, ignore_progress
-from codex_tui.cli import main
 from codex_tui.environment.llama_cpp import LlamaCpp
 from codex_tui.export import gguf, gguf_types
 from codex_tui.export.gguf_proof import make_gguf_ask
@@ -287,58 +284,6 @@ def test_an_adapter_on_its_base_is_the_adapter_of_peft(
     for ours, one, base in zip(measured, with_adapter, without, strict=True):
         assert ours == pytest.approx(one["log_probabilities"], abs=0.05)
         assert sum(ours) != pytest.approx(sum(base["log_probabilities"]), rel=0.05)
-
-
-def kill_while_it_converts(command: list[str], out: Path) -> None:
-    """Kill an export when its converter has started, and wait until none of its processes is left."""
-    with subprocess.Popen([sys.executable, "-m", "codex_tui", *command], stderr=subprocess.DEVNULL) as process:
-        workers: list[psutil.Process] = []
-        while not workers:
-            assert process.poll() is None
-            time.sleep(0.05)
-            if (out / ".partial-gguf-f16").exists():
-                workers = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-    assert psutil.wait_procs(workers, timeout=60)[1] == []
-
-
-def test_an_export_for_ollama_has_the_file_and_a_proven_template(
-    llama_cpp: LlamaCpp,
-    demo: RunDirectory,
-    home: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    program = tmp_path / "bin" / "ollama"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    shutil.copytree(demo.path, home / "data" / "runs" / "taken")
-    out = tmp_path / "out"
-    command = ["export", "taken", "--to", "ollama", "--out", str(out)]
-    kill_while_it_converts(command, out)
-    assert not list(out.glob("*.gguf"))
-    assert main([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    proofs = {"proof-q4_k_m.json", "proof-q4_k_m.txt"}
-    assert {path.name for path in out.iterdir()} == {
-        "Modelfile",
-        "README.md",
-        "export.json",
-        "taken-Q4_K_M.gguf",
-        *proofs,
-    }
-    proof = told["steps"]["proof-q4_k_m"]
-    assert (proof["of"], proof["source"], proof["questions"], proof["same_prompts"]) == ("Q4_K_M", "held-out", 30, 30)
-    assert proof["problems"] == []
-    assert proof["loss"]["exported"] == pytest.approx(proof["loss"]["run"], abs=0.1)
-    facts = told["steps"]["modelfile"]
-    assert (facts["template"], facts["compared_chats"], facts["stop"]) == (True, 6, ["<|eot_id|>"])
-    assert told["ollama"]["created"]
-    assert (tmp_path / "called").read_text().strip() == f"create taken -f {out}/Modelfile"
-    assert (out / "Modelfile").read_text().startswith("FROM ./taken-Q4_K_M.gguf\nTEMPLATE")
 
 
 def test_the_server_says_why_it_can_not_start(llama_cpp: LlamaCpp, tmp_path: Path) -> None:
