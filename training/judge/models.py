@@ -144,6 +144,8 @@ class JudgeModels:
 def find_adapter(run: RunDirectory) -> Path:
     """Return the folder of the adapter that is judged: the one that a chat would load. Raises TrainingFailure."""
     folder = checkpoints.find_chat_adapter(run)
+    if not run.path.is_dir():
+        raise TrainingFailure("model_not_found", f"The folder {run.path} is gone.", "List the runs: codex-tui runs")
     if folder is None:
         raise TrainingFailure("model_not_found", f"{run.name} has no adapter.", "Wait for its first checkpoint.")
     models.require_safetensors(folder)
