@@ -25,6 +25,7 @@ from training.memory.forecast import check_modules
 from training.memory.healing import Healing, Shortage, apply, find_changes, find_healing, list_learning_remedies
 from training.memory.model_config import find_config
 from training.memory.model_shape import ModelShape, NoShape
+from training.memory.speed import find_rates
 
 MAX_REMEDIES = 3
 CHANGES_LEARNING = "Nothing else helps without a change of what is learned."
@@ -125,7 +126,8 @@ def _heal(run: RunDirectory, profile: Profile, failure: ev.Failed, shortage: Sho
     changed = apply(shortage.profile, changes)
     if pass_size.PACKING not in changes:  # what "auto" had chosen stays, because it would choose otherwise now
         changes |= find_changes(profile, changed, pass_size.FIELDS)
-    if changed.training.packing == "auto" and not changed.model.offload_layers:  # layers in host memory prevent it, too
+    # "auto" chooses only on a card whose speed is known, and not with layers in host memory.
+    if changed.training.packing == "auto" and not changed.model.offload_layers and find_rates(memory.card):
         changes[pass_size.PACKING] = "pack"
     return ev.Healed(
         kind="gpu_memory",
