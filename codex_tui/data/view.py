@@ -250,12 +250,14 @@ class DataView:
             from codex_tui.machine.forecast import forecast_resources
 
             def compute() -> tuple[Overview, tuple[Advice, ...], Duration | None]:
-                resources = forecast_resources(profile, self.target.path or Path())
-                if self._speed is None:
+                # Only the tokens need a card and a speed, and the driver may be slow to answer.
+                resources = forecast_resources(profile, self.target.path or Path()) if states.lengths else None
+                if resources and self._speed is None:
                     self._speed = find_last_speed_on(resources.card, resources.resolved, self.target.path) or 0.0
                 speed = self._speed or None
-                figures = compute_overview(states.scan, states.lengths, resources.resolved, speed)
-                duration = forecast_duration(resources, figures, speed)
+                resolved = resources.resolved if resources else profile
+                figures = compute_overview(states.scan, states.lengths, resolved, speed)
+                duration = forecast_duration(resources, figures, speed) if resources else None
                 return figures, tuple(give_advice(figures, states.scan, states.lengths, profile)), duration
 
             result = await asyncio.to_thread(compute)
