@@ -61,16 +61,19 @@ def accumulating(**training: Any) -> Profile:
     )
 
 
-@pytest.fixture(scope="module")
-def packed(trainer: Trainer) -> RunDirectory:
-    run = trainer.run("packing-auto", accumulating(packing="auto"))
+def train(trainer: Trainer, packing: str) -> RunDirectory:
+    run = trainer.run(f"packing-{packing}", accumulating(packing=packing))
     assert trainer.train(run) == 0, run.log.read_text()
     return run
 
 
+@pytest.fixture(scope="module")
+def packed(trainer: Trainer) -> RunDirectory:
+    return train(trainer, "auto")
+
+
 def test_events_count_rows_steps_and_tokens_as_without_packing(trainer: Trainer, packed: RunDirectory) -> None:
-    padded = trainer.run("packing-off", accumulating(packing="off"))
-    assert trainer.train(padded) == 0, padded.log.read_text()
+    padded = train(trainer, "off")
     [resolved], [unpacked] = events(packed, "resolved"), events(padded, "resolved")
     for name in ("total_steps", "steps_per_epoch", "train_rows", "eval_rows", "changed"):
         assert resolved[name] == unpacked[name], name
@@ -84,9 +87,7 @@ def test_events_count_rows_steps_and_tokens_as_without_packing(trainer: Trainer,
 
 @pytest.fixture(scope="module")
 def flat(trainer: Trainer) -> RunDirectory:
-    run = trainer.run("packing-flatten", accumulating(packing="flatten"))
-    assert trainer.train(run) == 0, run.log.read_text()
-    return run
+    return train(trainer, "flatten")
 
 
 def test_a_flat_step_learns_the_same_in_one_pass(packed: RunDirectory, flat: RunDirectory) -> None:
