@@ -62,10 +62,14 @@ class Profile(Table):
         return steps // self.ranks if self.launch.keep_batch else steps
 
     @property
+    def step_rows(self) -> int:
+        """The rows that each process learns from in an optimizer step."""
+        return self.training.per_device_train_batch_size * self.process_accumulation_steps
+
+    @property
     def pass_rows(self) -> int:
         """The rows of max_seq_length tokens that a pass of training may hold."""
-        rows = self.training.per_device_train_batch_size
-        return rows * self.process_accumulation_steps if self.training.packing == "flatten" else rows
+        return self.step_rows if self.training.packing == "flatten" else self.training.per_device_train_batch_size
 
     def get_value(self, field: str) -> Any:
         """Return the value of `field`, such as "model.name"."""

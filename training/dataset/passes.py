@@ -64,7 +64,7 @@ def estimate_pass_use(lengths: Counter[int], profile: Profile) -> PassUse | None
     total = lengths.total()
     if training.packing == "off" or not total:
         return None
-    rows_per_step = min(total, training.per_device_train_batch_size * profile.process_accumulation_steps)
+    rows_per_step = min(total, profile.step_rows)
     steps = max(1, min(total, MAX_SAMPLED_ROWS) // rows_per_step)
     sampler = random.Random(training.seed)
     drawn = sampler.choices([*lengths], [*lengths.values()], k=steps * rows_per_step)

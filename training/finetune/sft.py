@@ -228,7 +228,7 @@ def build_trainer(
     pass_tokens, eval_pass_tokens = (rows * profile.model.max_seq_length for rows in pass_sizes)
     packed = training.packing != "off"
     if packed:  # the trainer gets all rows of a step at once, and many of an evaluation
-        batch_size, accumulation_steps = batch_size * accumulation_steps, 1
+        batch_size, accumulation_steps = profile.step_rows, 1
         eval_batch_size = max(eval_batch_size, packing.EVAL_ROWS)
     args = SFTConfig(
         output_dir=str(run.checkpoints),

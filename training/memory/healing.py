@@ -175,8 +175,7 @@ def _list_kinds(profile: Profile, shortage: Shortage) -> Iterator[list[Changes]]
         yield [{"model.offload_embedding": True}]
     if tiles := [{"training.loss_tile_mib": tile} for tile in LOSS_TILES if tile < training.loss_tile_mib]:
         yield tiles
-    step_rows = training.per_device_train_batch_size * profile.process_accumulation_steps
-    if fewer := [count for count in _halve(rows) if step_rows % count == 0]:
+    if fewer := [count for count in _halve(rows) if profile.step_rows % count == 0]:
         yield [_describe_passes(profile, count) for count in fewer]
     first = max(STREAMED_LAYERS, int(model.offload_layers)) + 1
     if can_offload and training.gradient_checkpointing and (counts := range(first, shape.num_hidden_layers)):

@@ -67,8 +67,8 @@ def resolve_passes(
 def set_pass_rows(profile: Profile, rows: int) -> Profile:
     """Return `profile` with the same rows a step, in passes of `rows` rows of max_seq_length tokens."""
     divided = profile.ranks if profile.launch.keep_batch else 1  # among so many processes
-    steps = profile.training.per_device_train_batch_size * profile.process_accumulation_steps // rows
-    return profile.with_value(BATCH, rows).with_value(ACCUMULATION, steps * divided).with_value(PACKING, "pack")
+    steps = profile.step_rows // rows * divided
+    return profile.with_value(BATCH, rows).with_value(ACCUMULATION, steps).with_value(PACKING, "pack")
 
 
 def compare_passes(profile: Profile, resolved: Profile, shape: ModelShape, machine: Machine) -> LargerPasses | None:
@@ -99,7 +99,7 @@ def _find_best_rows(profile: Profile, shape: ModelShape, machine: Machine, find_
     if now.verdict != "fits" or now.limit_mib is None or now.offload_layers or find_rates(machine.card) is None:
         return None
     limit = now.limit_mib
-    # A measurement holds only for the profile as it is. What it is above the forecast is expected of larger passes too.
+    # Larger passes are expected to need as much more than their forecast as these passes were measured to need.
     unmeasured = forecast(profile, shape, replace(machine, measured=None))
     excess = max(0.0, now.device_mib - unmeasured.device_mib)
 
@@ -119,8 +119,7 @@ def _find_best_rows(profile: Profile, shape: ModelShape, machine: Machine, find_
 
 def _list_larger(profile: Profile) -> Iterator[Profile]:
     """Yield the profiles that have the same rows a step in larger passes, the smallest first."""
-    batch = profile.training.per_device_train_batch_size
-    rows = batch * profile.process_accumulation_steps
-    for larger in range(batch + 1, min(rows, MAX_BATCH) + 1):
+    rows = profile.step_rows
+    for larger in range(profile.pass_rows + 1, min(rows, MAX_BATCH) + 1):
         if rows % larger == 0:
             yield set_pass_rows(profile, larger)

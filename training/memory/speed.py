@@ -144,11 +144,10 @@ def packs_rows(profile: Profile, shape: ModelShape) -> bool:
 
 def _count_pass_tokens(profile: Profile, shape: ModelShape, row_tokens: float) -> float:
     """The tokens of one pass: of a batch, or of as many rows of a step as fit into a packed pass."""
-    batch = profile.training.per_device_train_batch_size
     if not packs_rows(profile, shape):
-        return batch * row_tokens
+        return profile.training.per_device_train_batch_size * row_tokens
     largest = profile.pass_rows * profile.model.max_seq_length
-    return min(batch * profile.process_accumulation_steps * row_tokens, max(largest, row_tokens))
+    return min(profile.step_rows * row_tokens, max(largest, row_tokens))
 
 
 def _estimate_pass(
